@@ -1,0 +1,5 @@
+//! settee: a replicating document database server that speaks Apache CouchDB's HTTP API.
+//!
+//! ARCHITECTURE.md has the map; `tests/tidy.rs` holds the order of the layers.
+
+pub mod document;

@@ -2,4 +2,10 @@
 //!
 //! ARCHITECTURE.md has the map; `tests/tidy.rs` holds the order of the layers.
 
+pub mod auth;
+pub mod collation;
+pub mod config;
+pub mod database;
 pub mod document;
+pub mod http;
+pub mod storage;

@@ -3,8 +3,13 @@
 //! Nothing here does I/O or knows where a document is stored; every other layer stands on it.
 
 pub mod attachment;
+pub mod encode;
 pub mod id;
+pub mod incoming;
+pub mod json;
 pub mod rev;
+pub mod rev_hash;
+pub mod revtree;
 
 pub use attachment::{Attachment, Digest, Encoding};
 pub use id::{DocId, DocIdError};

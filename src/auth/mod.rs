@@ -1,0 +1,32 @@
+//! Who is it, and what may they do: passwords, sessions, lockout, `_security` and user contexts.
+//!
+//! Synchronous and without HTTP types, storage or a clock: headers come in as text, the time as
+//! unix seconds, and answers are values. The one slow step, PBKDF2, stands apart (`Verification`),
+//! so that the caller can move it off its event loop; everything else takes microseconds.
+
+mod admins;
+mod authenticate;
+mod basic;
+mod cache;
+mod cookie;
+mod cookie_date;
+mod error;
+mod hash;
+mod lockout;
+mod password;
+mod secret;
+mod security;
+#[cfg(test)]
+mod tests;
+mod user;
+
+pub use admins::{NewAdmin, create_first_admin, hash_plain_text_admins, set_admin};
+pub use authenticate::{
+    AuthenticatedBy, Authentication, Authenticator, Credentials, Identity, Lookup, Verification,
+};
+pub use cookie::Scheme;
+pub use error::{AuthError, AuthErrorKind};
+pub use password::PasswordHash;
+pub use secret::ensure_cookie_secret;
+pub use security::{Access, Group, SecurityError, SecurityObject};
+pub use user::{UserCtx, UserRecord};

@@ -1,0 +1,83 @@
+//! The one door from async code to threads that may block: named, timed, traced.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::stream;
+use thiserror::Error;
+
+use crate::database::{DatabaseError, Reply};
+
+/// Blocking work that did not come to its end: it panicked, or the server is stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the operation was interrupted")]
+pub struct Interrupted;
+
+/// Operations slower than this are logged.
+const SLOW_MS: u128 = 1000;
+
+/// Runs `work` on a thread that may block.
+///
+/// # Errors
+/// [`Interrupted`] where the work panicked.
+pub async fn run<T: Send + 'static>(
+    operation: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Interrupted> {
+    let started = Instant::now();
+    let span = tracing::Span::current();
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    let result = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
+    let took_ms = started.elapsed().as_millis();
+    if took_ms >= SLOW_MS {
+        tracing::info!(operation, took_ms, "a blocking operation was slow");
+    }
+    result.map_err(|error| {
+        tracing::error!(operation, %error, "a blocking operation was interrupted");
+        Interrupted
+    })
+}
+
+/// Starts `work` on a thread that may block; nobody waits for it.
+pub fn start(operation: &'static str, work: impl FnOnce() + Send + 'static) {
+    tokio::spawn(async move {
+        // A panic is logged by `run`; there is nobody to tell.
+        let _ = run(operation, work).await;
+    });
+}
+
+/// Waits for a write to be durable, driving the database's writer if that fell to us.
+///
+/// # Errors
+/// Those of the write.
+pub async fn settle<T>(reply: Reply<T>) -> Result<T, DatabaseError> {
+    if let Some(driver) = reply.driver {
+        start("commit", || driver.run());
+    }
+    reply.answer.await.unwrap_or(Err(DatabaseError::Overloaded))
+}
+
+/// A stream of pages: each is made by one call of `next` on a thread that may block, when the
+/// client has taken the one before. `next` returns `None` after the last page.
+pub fn pages<S, E>(
+    operation: &'static str,
+    state: S,
+    next: impl Fn(&mut S) -> Result<Option<Bytes>, E> + Clone + Send + Sync + 'static,
+) -> impl Stream<Item = Result<Bytes, E>> + Send
+where
+    S: Send + 'static,
+    E: From<Interrupted> + Send + 'static,
+{
+    stream::try_unfold(state, move |mut state| {
+        let next = next.clone();
+        async move {
+            let page = run(operation, move || {
+                let page = next(&mut state);
+                (page, state)
+            });
+            let (page, state) = page.await?;
+            Ok(page?.map(|bytes| (bytes, state)))
+        }
+    })
+}

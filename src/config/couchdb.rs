@@ -1,0 +1,84 @@
+//! `[couchdb]`: identity, limits of documents and default security.
+
+use super::reader::Reader;
+
+/// Who may use a database that nobody gave a `_security` object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultSecurity {
+    AdminOnly,
+    /// `everyone`, or `admin_local`, which says the same about the public port.
+    Everyone,
+}
+
+/// What `/_up` answers. Other requests are served in every mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaintenanceMode {
+    Off,
+    On,
+    NoLoadBalancer,
+}
+
+/// `[couchdb]`.
+#[derive(Debug, Clone)]
+pub struct CouchdbSettings {
+    /// The server's stable identity; PouchDB derives its database ids from it.
+    pub uuid: Option<String>,
+    /// In bytes of the parsed document without attachments.
+    pub max_document_size: u64,
+    /// In bytes; `None` is infinity.
+    pub max_attachment_size: Option<u64>,
+    /// In bytes; `None` is infinity.
+    pub max_document_id_length: Option<u64>,
+    pub default_security: DefaultSecurity,
+    pub users_db_security_editable: bool,
+    pub maintenance_mode: MaintenanceMode,
+    /// Up to so many ids, a `_doc_ids` filter looks the documents up instead of scanning.
+    pub changes_doc_ids_optimization_threshold: u64,
+}
+
+impl CouchdbSettings {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section(&["couchdb"]);
+        Self {
+            uuid: section.text("uuid").map(str::to_owned),
+            max_document_size: section.number("max_document_size", 8_000_000, 0..=u64::MAX),
+            max_attachment_size: section.limit("max_attachment_size", Some(1 << 30)),
+            max_document_id_length: section.limit("max_document_id_length", None),
+            default_security: section.parsed(
+                "default_security",
+                DefaultSecurity::AdminOnly,
+                "admin_only, admin_local or everyone",
+                default_security,
+            ),
+            users_db_security_editable: section.boolean("users_db_security_editable", false),
+            maintenance_mode: section.parsed(
+                "maintenance_mode",
+                MaintenanceMode::Off,
+                "true, false or nolb",
+                maintenance_mode,
+            ),
+            changes_doc_ids_optimization_threshold: section.number(
+                "changes_doc_ids_optimization_threshold",
+                1000,
+                0..=u64::MAX,
+            ),
+        }
+    }
+}
+
+fn default_security(text: &str) -> Option<DefaultSecurity> {
+    match text {
+        "admin_only" => Some(DefaultSecurity::AdminOnly),
+        "everyone" | "admin_local" => Some(DefaultSecurity::Everyone),
+        _ => None,
+    }
+}
+
+fn maintenance_mode(text: &str) -> Option<MaintenanceMode> {
+    match text {
+        "false" => Some(MaintenanceMode::Off),
+        "true" => Some(MaintenanceMode::On),
+        "nolb" => Some(MaintenanceMode::NoLoadBalancer),
+        _ => None,
+    }
+}

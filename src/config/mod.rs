@@ -1,0 +1,44 @@
+//! CouchDB's configuration: ini files read as they are, the live store behind
+//! `/_node/_local/_config`, and one typed struct a section for everybody who obeys it.
+//!
+//! Stands on nothing else of the crate and knows no HTTP. A reader takes a [`Settings`] snapshot;
+//! a snapshot never changes, a new one is made once per change. A bad value never stops the
+//! server: the default holds and a [`Warning`] says so.
+
+mod attachments;
+mod auth;
+mod chttpd;
+mod cors;
+mod couchdb;
+mod csp;
+mod error;
+mod ini;
+mod lockout;
+mod log;
+mod passwords_cache;
+mod persist;
+mod purge;
+mod reader;
+mod settings;
+mod store;
+#[cfg(test)]
+mod tests;
+mod uuids;
+mod whitelist;
+
+pub use attachments::AttachmentsSettings;
+pub use auth::{AuthSettings, HashAlgorithm, ProxySettings, SameSite};
+pub use chttpd::ChttpdSettings;
+pub use cors::{CorsPolicy, CorsSettings};
+pub use couchdb::{CouchdbSettings, DefaultSecurity, MaintenanceMode};
+pub use csp::{CspRule, CspSettings};
+pub use error::ConfigError;
+pub use lockout::{LockoutMode, LockoutSettings};
+pub use log::{LogLevel, LogSettings};
+pub use passwords_cache::PasswordsCacheSettings;
+pub use purge::PurgeSettings;
+pub use reader::Warning;
+pub use settings::Settings;
+pub use store::{Config, Override, Persist, Values, is_password_hash};
+pub use uuids::{UuidAlgorithm, UuidsSettings};
+pub use whitelist::ConfigWhitelist;

@@ -1,0 +1,188 @@
+//! The one table from everything that can go wrong to CouchDB's status, error and reason.
+
+use std::borrow::Cow;
+
+use axum::http::StatusCode;
+use thiserror::Error;
+
+use crate::auth::AuthError;
+use crate::blocking::Interrupted;
+use crate::config::ConfigError;
+use crate::database::{DatabaseError, NameError, SeqError};
+use crate::design::DesignError;
+use crate::document::incoming::IncomingError;
+use crate::document::{DocIdError, RevError};
+use crate::http::path::PathError;
+use crate::mango::SelectorError;
+
+/// Why a request has no other answer.
+#[derive(Debug, Error)]
+pub enum ApiError {
+    #[error("{0}")]
+    BadRequest(Cow<'static, str>),
+    #[error("{0}")]
+    QueryParse(Cow<'static, str>),
+    #[error("{0}")]
+    NotFound(Cow<'static, str>),
+    #[error("Document update conflict.")]
+    Conflict,
+    /// An attachment write on top of an unknown revision.
+    #[error("missing_rev")]
+    MissingRev,
+    #[error("Only {0} allowed")]
+    MethodNotAllowed(&'static str),
+    #[error("{0}")]
+    BadContentType(Cow<'static, str>),
+    #[error("{0}")]
+    Unauthorized(Cow<'static, str>),
+    #[error("{0}")]
+    Forbidden(Cow<'static, str>),
+    /// The id, where the request gave one.
+    #[error("{0}")]
+    DocumentTooLarge(String),
+    #[error("{0}")]
+    AttachmentTooLarge(String),
+    #[error("the request entity is too large")]
+    BodyTooLarge,
+    #[error("the request uri is too long")]
+    UriTooLong,
+    #[error("Invalid attachment stub in {id} for {name}")]
+    MissingStub { id: String, name: String },
+    #[error("Requested range not satisfiable")]
+    RangeNotSatisfiable,
+    #[error("{reason}")]
+    IllegalPartition { reason: &'static str },
+    #[error("Temporary views are not supported in CouchDB")]
+    Gone,
+    #[error("this feature is not yet implemented")]
+    NotImplemented,
+    /// What CouchDB answers when one of its functions has no clause for a value.
+    #[error("{0}")]
+    UnknownError(&'static str),
+    /// CouchDB's `{"error":"error"}`.
+    #[error("{0}")]
+    PlainError(&'static str),
+    #[error("The seq_interval value should be a positive integer.")]
+    InvalidSeqInterval,
+    /// The client went away while its body was read, or sent what is no HTTP.
+    #[error("the request body could not be read")]
+    BodyUnreadable,
+    #[error(transparent)]
+    Incoming(#[from] IncomingError),
+    #[error(transparent)]
+    DocId(#[from] DocIdError),
+    #[error("Doc id must be of form partition:id")]
+    NoPartition,
+    #[error(transparent)]
+    Rev(#[from] RevError),
+    #[error(transparent)]
+    Seq(#[from] SeqError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Design(#[from] DesignError),
+    #[error(transparent)]
+    Selector(#[from] SelectorError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl ApiError {
+    /// 400 `bad_request`.
+    pub fn bad_request(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::BadRequest(reason.into())
+    }
+
+    /// 400 `query_parse_error`.
+    pub fn query(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::QueryParse(reason.into())
+    }
+
+    /// 404 `not_found`.
+    pub fn not_found(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::NotFound(reason.into())
+    }
+
+    /// 404 `missing`.
+    #[must_use]
+    pub fn missing() -> Self {
+        Self::not_found("missing")
+    }
+
+    /// CouchDB's answer to what is no JSON.
+    #[must_use]
+    pub fn invalid_json() -> Self {
+        Self::bad_request("invalid UTF-8 JSON")
+    }
+
+    /// CouchDB's status, error and reason for this error.
+    #[must_use]
+    pub fn describe(&self) -> (StatusCode, Cow<'static, str>, String) {
+        let (status, error) = match self {
+            Self::BadRequest(_) | Self::Rev(_) | Self::Seq(_) => {
+                (StatusCode::BAD_REQUEST, "bad_request")
+            }
+            Self::Path(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::QueryParse(_) => (StatusCode::BAD_REQUEST, "query_parse_error"),
+            Self::InvalidSeqInterval => (StatusCode::BAD_REQUEST, "invalid_seq_interval"),
+            Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Conflict => (StatusCode::CONFLICT, "conflict"),
+            Self::MissingRev => (StatusCode::CONFLICT, "not_found"),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::BadContentType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_content_type"),
+            Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::DocumentTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "document_too_large"),
+            Self::AttachmentTooLarge(_) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "attachment_too_large")
+            }
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "too_long"),
+            Self::MissingStub { .. } => (StatusCode::PRECONDITION_FAILED, "missing_stub"),
+            Self::RangeNotSatisfiable => {
+                (StatusCode::RANGE_NOT_SATISFIABLE, "requested_range_not_satisfiable")
+            }
+            Self::IllegalPartition { .. } => (StatusCode::BAD_REQUEST, "illegal_partition"),
+            Self::Gone => (StatusCode::GONE, "gone"),
+            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "not_implemented"),
+            Self::UnknownError(_) => (StatusCode::INTERNAL_SERVER_ERROR, "unknown_error"),
+            Self::PlainError(_) => (StatusCode::INTERNAL_SERVER_ERROR, "error"),
+            Self::Incoming(error) => return incoming(error),
+            Self::DocId(_) | Self::NoPartition => (StatusCode::BAD_REQUEST, "illegal_docid"),
+            Self::Name(error) => (StatusCode::BAD_REQUEST, name(error)),
+            Self::Database(error) => database(error),
+            Self::Design(error) => (StatusCode::BAD_REQUEST, design(error)),
+            Self::Selector(error) => return selector(error),
+            Self::Auth(error) => auth(error),
+            Self::Config(error) => config(error),
+            Self::Interrupted(_) => (StatusCode::INTERNAL_SERVER_ERROR, "unknown_error"),
+        };
+        (status, error.into(), self.to_string())
+    }
+}
+
+fn name(error: &NameError) -> &'static str {
+    match error {
+        NameError::Illegal(_) => "illegal_database_name",
+        NameError::TooLong(_) => "database_name_too_long",
+    }
+}
+
+fn database(error: &DatabaseError) -> (StatusCode, &'static str) {
+    match error {
+        DatabaseError::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+        DatabaseError::Exists => (StatusCode::PRECONDITION_FAILED, "file_exists"),
+        DatabaseError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "service unavailable"),
+        DatabaseError::AttachmentGone => (StatusCode::NOT_FOUND, "not_found"),
+        DatabaseError::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
+    }
+}

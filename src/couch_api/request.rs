@@ -1,0 +1,254 @@
+//! A request as the handlers see it: decoded path, parameters, user, and typed ways to read the
+//! body, each with its limit.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, header};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use serde_json::Value;
+
+use crate::app::App;
+use crate::auth::UserCtx;
+use crate::config::Settings;
+use crate::database::{Database, DatabaseName};
+use crate::document::{DocId, Rev};
+use crate::http::gzip;
+
+use super::error::ApiError;
+use super::query::Query;
+
+/// The largest body that is held in memory, whatever `max_http_request_size` allows.
+const BUFFERED_BYTES_MAX: u64 = 512 << 20;
+
+/// One HTTP request after its path, parameters and user are known.
+#[derive(Debug)]
+pub struct Request {
+    pub app: Arc<App>,
+    pub settings: Arc<Settings>,
+    /// After `X-HTTP-Method-Override`.
+    pub method: Method,
+    /// Decoded segments, without the empty one after a slash at the end.
+    pub path: Vec<String>,
+    pub raw_path: String,
+    pub query: Query,
+    pub headers: HeaderMap,
+    pub user: UserCtx,
+    /// The handler that knew the user: `cookie`, `default`.
+    pub authenticated_by: Option<&'static str>,
+    pub peer: Option<IpAddr>,
+    pub body: Body,
+}
+
+impl Request {
+    /// A header's value, where it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// `http://host:port` as the client addressed the server, for Location headers.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        let chttpd = &self.settings.chttpd;
+        let secure = self.header(&chttpd.x_forwarded_ssl) == Some("on");
+        let scheme = match self.header(&chttpd.x_forwarded_proto) {
+            _ if secure => "https",
+            Some("https") => "https",
+            _ => "http",
+        };
+        let host = self
+            .header(&chttpd.x_forwarded_host)
+            .or_else(|| self.header(header::HOST.as_str()))
+            .unwrap_or("localhost");
+        format!("{scheme}://{host}")
+    }
+
+    /// Whether the client's cached answer is still right.
+    #[must_use]
+    pub fn matches_etag(&self, etag: &str) -> bool {
+        self.header(header::IF_NONE_MATCH.as_str())
+            .is_some_and(|header| crate::http::negotiate::if_none_match(header, etag))
+    }
+
+    /// # Errors
+    /// 405 with CouchDB's list.
+    pub fn allow(&self, methods: &[Method], list: &'static str) -> Result<(), ApiError> {
+        if methods.contains(&self.method) {
+            Ok(())
+        } else {
+            Err(ApiError::MethodNotAllowed(list))
+        }
+    }
+
+    /// # Errors
+    /// 415 where the body is not declared to be JSON.
+    pub fn require_json(&self) -> Result<(), ApiError> {
+        let media_type = self.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+        let media_type = media_type.split(';').next().unwrap_or_default().trim();
+        if media_type.eq_ignore_ascii_case("application/json") {
+            Ok(())
+        } else {
+            Err(ApiError::BadContentType("Content-Type must be application/json".into()))
+        }
+    }
+
+    /// # Errors
+    /// 401 `You are not a server admin.`
+    pub fn require_server_admin(&self) -> Result<(), ApiError> {
+        if self.user.is_server_admin() {
+            Ok(())
+        } else {
+            Err(ApiError::Unauthorized("You are not a server admin.".into()))
+        }
+    }
+
+    fn content_length(&self) -> Option<u64> {
+        self.header(header::CONTENT_LENGTH.as_str())?.parse().ok()
+    }
+
+    /// The body's bytes as they come, limited by `max_http_request_size`.
+    ///
+    /// # Errors
+    /// 413 at once where the declared length is too large.
+    pub fn take_body(
+        &mut self,
+    ) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + Send + Unpin + use<>, ApiError> {
+        let limit = self.settings.chttpd.max_http_request_size;
+        if self.content_length().is_some_and(|length| length > limit) {
+            return Err(ApiError::BodyTooLarge);
+        }
+        let body = std::mem::take(&mut self.body).into_data_stream();
+        let mut taken = 0u64;
+        Ok(body.map(move |chunk| {
+            let chunk = chunk.map_err(|_| ApiError::BodyUnreadable)?;
+            taken += chunk.len() as u64;
+            if taken > limit { Err(ApiError::BodyTooLarge) } else { Ok(chunk) }
+        }))
+    }
+
+    /// The whole body in memory, ungzipped.
+    ///
+    /// # Errors
+    /// 413, 415 for an encoding other than gzip, 400 for broken gzip.
+    pub async fn bytes(&mut self) -> Result<Bytes, ApiError> {
+        let limit = self.settings.chttpd.max_http_request_size.min(BUFFERED_BYTES_MAX);
+        let encoding = self.header(header::CONTENT_ENCODING.as_str()).map(str::to_owned);
+        let declared = self.content_length().unwrap_or(0);
+        if declared > limit {
+            return Err(ApiError::BodyTooLarge);
+        }
+        let mut body = self.take_body()?;
+        let first = body.next().await.transpose()?.unwrap_or_default();
+        let bytes = if first.len() as u64 == declared {
+            first
+        } else {
+            let mut bytes = BytesMut::with_capacity(usize::try_from(declared).unwrap_or(0));
+            bytes.extend_from_slice(&first);
+            while let Some(chunk) = body.next().await.transpose()? {
+                if (bytes.len() + chunk.len()) as u64 > limit {
+                    return Err(ApiError::BodyTooLarge);
+                }
+                bytes.extend_from_slice(&chunk);
+            }
+            bytes.freeze()
+        };
+        match encoding.as_deref() {
+            None | Some("identity") => Ok(bytes),
+            Some("gzip") => inflate(&bytes, limit),
+            Some(other) => Err(ApiError::BadContentType(
+                format!("{other} is not a supported content encoding.").into(),
+            )),
+        }
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// 400 `invalid UTF-8 JSON`.
+    pub async fn json(&mut self) -> Result<Value, ApiError> {
+        let bytes = self.bytes().await?;
+        serde_json::from_slice(&bytes).map_err(|_| ApiError::invalid_json())
+    }
+
+    /// The body as a JSON object.
+    ///
+    /// # Errors
+    /// 400 `invalid UTF-8 JSON`, `Request body must be a JSON object`.
+    pub async fn json_object(&mut self) -> Result<serde_json::Map<String, Value>, ApiError> {
+        match self.json().await? {
+            Value::Object(object) => Ok(object),
+            _ => Err(ApiError::bad_request("Request body must be a JSON object")),
+        }
+    }
+
+    /// The database that the first path segment names.
+    ///
+    /// # Errors
+    /// 404, also for what can be no name.
+    pub fn database(&self) -> Result<Arc<Database>, ApiError> {
+        let name = self.path.first().map_or("", String::as_str);
+        match DatabaseName::parse(name) {
+            Ok(name) => Ok(self.app.registry.get(&name)?),
+            Err(_) => Err(crate::database::DatabaseError::NotFound.into()),
+        }
+    }
+
+    /// The revision that `If-Match` names.
+    ///
+    /// # Errors
+    /// 400 `Invalid rev format`.
+    pub fn if_match(&self) -> Result<Option<Rev>, ApiError> {
+        let parse = |value: &str| Ok(Rev::parse(value.trim().trim_matches('"'))?);
+        self.header(header::IF_MATCH.as_str()).map(parse).transpose()
+    }
+
+    /// The revision that `?rev=` names.
+    ///
+    /// # Errors
+    /// 400 `Invalid rev format`.
+    pub fn query_rev(&self) -> Result<Option<Rev>, ApiError> {
+        Ok(self.query.get("rev").map(Rev::parse).transpose()?)
+    }
+}
+
+fn inflate(bytes: &[u8], limit: u64) -> Result<Bytes, ApiError> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    match gzip::inflate_bounded(bytes, limit) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(gzip::GzipError::TooLarge) => Err(ApiError::BodyTooLarge),
+        Err(_) => Err(ApiError::bad_request("Request body is not properly gzipped.")),
+    }
+}
+
+/// A document id, also fit for this database: partitioned ones have ids of two parts.
+///
+/// # Errors
+/// `illegal_docid`, `illegal_partition`.
+pub fn check_doc_id(
+    db: &Database,
+    settings: &Settings,
+    id: &str,
+) -> Result<DocId, ApiError> {
+    let parsed = DocId::parse(id)?;
+    if settings.couchdb.max_document_id_length.is_some_and(|max| id.len() as u64 > max) {
+        return Err(crate::document::DocIdError::TooLong.into());
+    }
+    if db.is_partitioned() && !parsed.is_design() && !parsed.is_local() {
+        check_partition(id)?;
+    }
+    Ok(parsed)
+}
+
+fn check_partition(id: &str) -> Result<(), ApiError> {
+    match id.split_once(':') {
+        None => Err(ApiError::NoPartition),
+        Some(("", _)) => {
+            Err(ApiError::IllegalPartition { reason: "Partition must not be empty" })
+        }
+        Some((_, "")) => Err(ApiError::NoPartition),
+        Some(_) => Ok(()),
+    }
+}

@@ -1,0 +1,211 @@
+//! From paths to handlers: which resource, whether this user may, which method.
+
+use std::sync::Arc;
+
+use axum::http::Method;
+
+use crate::auth::security::{Access, SecurityObject};
+use crate::database::{Database, DatabaseName};
+use crate::document::DocId;
+
+use super::error::ApiError;
+use super::request::{Request, check_doc_id};
+use super::respond::Answer;
+use super::{
+    all_dbs, all_docs, attachment_read, attachment_write, bulk_docs, bulk_get, changes, databases,
+    db_updates, design_docs, documents, documents_write, local_docs, login, maintenance, node,
+    partitions, purge, revisions, server_info, settings,
+};
+
+const DOCUMENT_METHODS: &str = "DELETE,GET,HEAD,POST,PUT,COPY";
+
+/// Finds the handler of a request and runs it.
+pub async fn route(request: Request) -> Answer {
+    let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+    match path.as_slice() {
+        [] | [""] => server_info::welcome(&request),
+        ["_up"] => server_info::up(&request),
+        ["favicon.ico"] => Err(ApiError::not_found("missing")),
+        ["_session"] => login::session(request).await,
+        ["_uuids"] => server_info::uuids(&request),
+        ["_replicate"] => server_info::replicate(request).await,
+        [name, ..] if name.starts_with('_') && DatabaseName::parse(name).is_err() => {
+            route_server(request).await
+        }
+        [_] if request.method == Method::PUT => databases::create(request).await,
+        [_] if request.method == Method::DELETE => databases::delete(request).await,
+        _ => route_database(request).await,
+    }
+}
+
+/// Resources that only server admins may use.
+async fn route_server(request: Request) -> Answer {
+    let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+    match path.as_slice() {
+        ["_all_dbs"] => all_dbs::all_dbs(request).await,
+        ["_dbs_info"] => all_dbs::dbs_info(request).await,
+        // A name that begins with an underscore is refused before the user matters less.
+        [_] if request.method == Method::PUT => databases::create(request).await,
+        _ => {
+            request.require_server_admin()?;
+            match path.as_slice() {
+                ["_active_tasks"] => server_info::active_tasks(&request),
+                ["_membership"] => server_info::membership(&request),
+                ["_db_updates"] => db_updates::db_updates(request).await,
+                ["_node", ..] => node::node(request).await,
+                _ => Err(crate::database::DatabaseError::NotFound.into()),
+            }
+        }
+    }
+}
+
+/// What a user may do in a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Member,
+    Admin,
+}
+
+/// # Errors
+/// 401 for anonymous users, 403 for others, with CouchDB's reasons.
+pub fn authorise(request: &Request, db: &Database) -> Result<Role, ApiError> {
+    if request.user.is_server_admin() {
+        return Ok(Role::Admin);
+    }
+    let security = SecurityObject::stored(&db.security());
+    match security.access(&request.user)? {
+        Access::Admin => Ok(Role::Admin),
+        Access::Member => Ok(Role::Member),
+    }
+}
+
+async fn route_database(request: Request) -> Answer {
+    let db = request.database()?;
+    let system = db.name().is_system();
+    let second = request.path.get(1).map_or("", String::as_str);
+    if system && matches!(second, "_all_docs" | "_changes" | "_design_docs" | "_local_docs") {
+        request.require_server_admin()?;
+    }
+    let role = authorise(&request, &db)?;
+    let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+    match path.as_slice() {
+        [_] => databases::database(request, db).await,
+        [_, "_all_docs"] => all_docs::all_docs(request, db).await,
+        [_, "_all_docs", "queries"] => all_docs::all_docs_queries(request, db).await,
+        [_, "_design_docs"] => all_docs::design_docs(request, db).await,
+        [_, "_design_docs", "queries"] => all_docs::design_docs_queries(request, db).await,
+        [_, "_local_docs"] => all_docs::local_docs(request, db).await,
+        [_, "_local_docs", "queries"] => all_docs::local_docs_queries(request, db).await,
+        [_, "_changes", ..] => changes::changes(request, db).await,
+        [_, "_bulk_docs"] => bulk_docs::bulk_docs(request, db, role).await,
+        [_, "_bulk_get"] => bulk_get::bulk_get(request, db).await,
+        [_, "_revs_diff"] => revisions::revs_diff(request, db).await,
+        [_, "_missing_revs"] => revisions::missing_revs(request, db).await,
+        [_, "_revs_limit"] => settings::revs_limit(request, db, role).await,
+        [_, "_security"] => settings::security(request, db, role).await,
+        [_, "_purge"] => purge::purge(request, db).await,
+        [_, "_purged_infos"] => purge::purged_infos(&request, &db),
+        [_, "_purged_infos_limit"] => purge::purged_infos_limit(request, db).await,
+        [_, "_ensure_full_commit"] => maintenance::ensure_full_commit(&request, &db),
+        [_, "_compact", ..] => maintenance::compact(&request, &db, role),
+        [_, "_view_cleanup"] => maintenance::view_cleanup(&request, role),
+        [_, "_search_cleanup" | "_nouveau_cleanup"] => maintenance::cleanup(&request, role),
+        [_, "_sync_shards"] => maintenance::sync_shards(&request),
+        [_, "_shards", ..] => maintenance::shards(&request),
+        [_, "_temp_view"] => maintenance::temp_view(&request),
+        [_, "_find" | "_explain"] => maintenance::later_post(&request),
+        [_, "_partition", ..] => partitions::partition(request, db).await,
+        [_, "_local", ..] => route_local(request, db).await,
+        [_, "_design", ..] => route_design(request, db, role).await,
+        [_, name, ..] if name.starts_with("_design/") => redirect_design(request, db, role).await,
+        [_, name, ..] if name.starts_with("_local/") => {
+            let id = path_id(&request, &db, name)?;
+            local_docs::local_doc(request, db, id).await
+        }
+        [_, name] => {
+            let id = path_id(&request, &db, name)?;
+            route_document(request, db, id, role).await
+        }
+        [_, name, rest @ ..] => {
+            let (id, attachment) = (path_id(&request, &db, name)?, rest.join("/"));
+            route_attachment(request, db, id, attachment, role).await
+        }
+        [] => Err(ApiError::missing()),
+    }
+}
+
+/// The id in a path. A read of what can be no id finds nothing; a write says why.
+fn path_id(request: &Request, db: &Database, text: &str) -> Result<DocId, ApiError> {
+    match check_doc_id(db, &request.settings, text) {
+        Err(ApiError::DocId(_)) if request.method == Method::GET && text.starts_with('_') => {
+            Err(ApiError::missing())
+        }
+        checked => checked,
+    }
+}
+
+async fn route_local(request: Request, db: Arc<Database>) -> Answer {
+    let id = match request.path.get(2..) {
+        Some(rest) if !rest.is_empty() => format!("_local/{}", rest.join("/")),
+        _ => return Err(ApiError::bad_request("Invalid _local document id.")),
+    };
+    let id = path_id(&request, &db, &id)?;
+    local_docs::local_doc(request, db, id).await
+}
+
+async fn route_design(request: Request, db: Arc<Database>, role: Role) -> Answer {
+    let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+    let name = path.get(2).copied().unwrap_or_default();
+    let id = path_id(&request, &db, &format!("_design/{name}"))?;
+    match path.get(3..).unwrap_or_default() {
+        [] => route_document(request, db, id, role).await,
+        ["_info"] => design_docs::info(request, db, id).await,
+        rest => {
+            let attachment = rest.join("/");
+            route_attachment(request, db, id, attachment, role).await
+        }
+    }
+}
+
+/// `/db/_design%2Fname`: reads are sent to the path with a slash.
+async fn redirect_design(request: Request, db: Arc<Database>, role: Role) -> Answer {
+    let id = path_id(&request, &db, request.path.get(1).map_or("", String::as_str))?;
+    let rest = request.path.get(2..).unwrap_or_default().join("/");
+    if request.method == Method::GET {
+        return Ok(documents::redirect_to_design(&request, &db, &id, &rest));
+    }
+    if rest.is_empty() {
+        route_document(request, db, id, role).await
+    } else {
+        route_attachment(request, db, id, rest, role).await
+    }
+}
+
+async fn route_document(request: Request, db: Arc<Database>, id: DocId, role: Role) -> Answer {
+    match request.method.as_str() {
+        "GET" => documents::get(request, db, id).await,
+        "PUT" => documents_write::put(request, db, id, role).await,
+        "DELETE" => documents_write::delete(request, db, id, role).await,
+        "COPY" => documents_write::copy(request, db, id, role).await,
+        "POST" => documents_write::post_form(request, db, id, role).await,
+        _ => Err(ApiError::MethodNotAllowed(DOCUMENT_METHODS)),
+    }
+}
+
+async fn route_attachment(
+    request: Request,
+    db: Arc<Database>,
+    id: DocId,
+    name: String,
+    role: Role,
+) -> Answer {
+    if id.is_design() && request.method != Method::GET {
+        documents_write::require_design_role(&request, role)?;
+    }
+    match request.method.as_str() {
+        "GET" => attachment_read::get(request, db, id, name).await,
+        "PUT" => attachment_write::put(request, db, id, name).await,
+        "DELETE" => attachment_write::delete(request, db, id, name).await,
+        _ => Err(ApiError::MethodNotAllowed("GET,HEAD,PUT,DELETE")),
+    }
+}

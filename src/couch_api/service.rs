@@ -1,0 +1,178 @@
+//! What every request goes through: its path, its user, its route, its headers.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{self, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+
+use crate::app::SharedApp;
+use crate::config::Settings;
+use crate::http::path::{self, Plus};
+
+use super::error::ApiError;
+use super::query::Query;
+use super::request::Request;
+use super::{cors, login, respond, router};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-couch-request-id");
+const BODY_TIME: HeaderName = HeaderName::from_static("x-couchdb-body-time");
+const METHOD_OVERRIDE: &str = "x-http-method-override";
+
+/// Serves requests for one app; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Service {
+    app: SharedApp,
+}
+
+impl Service {
+    #[must_use]
+    pub fn new(app: SharedApp) -> Self {
+        Self { app }
+    }
+
+    #[must_use]
+    pub fn app(&self) -> &SharedApp {
+        &self.app
+    }
+}
+
+/// Answers one request; every error has become a response.
+///
+/// # Errors
+/// None.
+pub async fn serve_request(
+    service: Service,
+    peer: Option<IpAddr>,
+    request: http::Request<Body>,
+) -> Result<Response, Infallible> {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let settings = service.app.config.snapshot();
+    let id = request_id(&parts);
+    let short_headers = matches!(parts.uri.path(), "/" | "/_session" | "/_membership");
+    let log = (parts.method.clone(), parts.uri.path().to_owned());
+    let head = parts.method == Method::HEAD;
+    let origin = cors::Origin::of(&parts);
+    let mut response = match origin.preflight(&parts, &settings) {
+        Some(response) => response,
+        None => match answer(service.app, &settings, peer, parts, body).await {
+            Ok(response) => response,
+            Err(error) => respond::error(&error),
+        },
+    };
+    origin.allow(&mut response, &settings);
+    finish(&mut response, &settings);
+    if head {
+        drop_body(&mut response);
+    }
+    if !short_headers {
+        let headers = response.headers_mut();
+        headers.insert(BODY_TIME, HeaderValue::from_static("0"));
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            headers.insert(REQUEST_ID, id);
+        }
+    }
+    tracing::debug!(
+        request.id = id,
+        http.method = %log.0,
+        http.path = log.1,
+        http.status = response.status().as_u16(),
+        took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        "served"
+    );
+    Ok(response)
+}
+
+/// The client's own id where it is short and harmless, else ten hexadecimal digits.
+fn request_id(parts: &Parts) -> String {
+    let given = parts.headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let harmless =
+        |id: &&str| id.len() <= 36 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    match given.filter(harmless) {
+        Some(id) => id.to_owned(),
+        None => format!("{:010x}", rand::random::<u64>() & 0xff_ffff_ffff),
+    }
+}
+
+async fn answer(
+    app: SharedApp,
+    settings: &Arc<Settings>,
+    peer: Option<IpAddr>,
+    parts: Parts,
+    body: Body,
+) -> respond::Answer {
+    let uri = parts.uri.path_and_query().map_or(0, |uri| uri.as_str().len() as u64);
+    if uri > settings.chttpd.max_uri_length {
+        return Err(ApiError::UriTooLong);
+    }
+    let plus =
+        if settings.chttpd.decode_plus_to_space { Plus::Space } else { Plus::Literal };
+    let mut segments = path::split_path(parts.uri.path(), plus)?;
+    if segments.len() > 1 && segments.last().is_some_and(String::is_empty) {
+        segments.pop();
+    }
+    let query = Query::new(path::parse_query(parts.uri.query().unwrap_or_default())?);
+    let mut request = Request {
+        method: method(&parts),
+        raw_path: parts.uri.path().to_owned(),
+        path: segments,
+        query,
+        headers: parts.headers,
+        user: crate::auth::UserCtx::default(),
+        authenticated_by: None,
+        peer,
+        body,
+        settings: settings.clone(),
+        app,
+    };
+    let cookie = login::authenticate(&mut request).await?;
+    let response = router::route(request).await?;
+    Ok(match cookie {
+        Some(cookie) if !response.headers().contains_key(header::SET_COOKIE) => {
+            respond::with(response, header::SET_COOKIE, &cookie)
+        }
+        _ => response,
+    })
+}
+
+fn method(parts: &Parts) -> Method {
+    let named = parts.headers.get(METHOD_OVERRIDE).filter(|_| parts.method == Method::POST);
+    let named = named.and_then(|name| Method::from_bytes(name.as_bytes()).ok());
+    match named.unwrap_or_else(|| parts.method.clone()) {
+        // Answered as the GET of it; the body is dropped at the end.
+        Method::HEAD => Method::GET,
+        method => method,
+    }
+}
+
+/// Keeps the length that the GET would have had.
+fn drop_body(response: &mut Response) {
+    let body = std::mem::take(response.body_mut());
+    let exact = axum::body::HttpBody::size_hint(&body).exact();
+    if let (Some(length), false) =
+        (exact, response.headers().contains_key(header::CONTENT_LENGTH))
+    {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+fn finish(response: &mut Response, settings: &Settings) {
+    let server = if settings.chttpd.server_header_versions {
+        HeaderValue::from_static(concat!("settee/", env!("CARGO_PKG_VERSION"), " (CouchDB/3.5.0)"))
+    } else {
+        HeaderValue::from_static("settee")
+    };
+    response.headers_mut().insert(header::SERVER, server);
+    let phrase = match response.status() {
+        StatusCode::NOT_FOUND => b"Object Not Found".as_slice(),
+        StatusCode::RANGE_NOT_SATISFIABLE => b"Requested Range Not Satisfiable",
+        _ => return,
+    };
+    let phrase = hyper::ext::ReasonPhrase::from_static(phrase);
+    response.extensions_mut().insert(phrase);
+}

@@ -1,0 +1,40 @@
+//! Databases: naming, writing, reading, purging, compacting. Synchronous; knows no HTTP.
+//!
+//! Invariants: every write of a database goes through its one writer (`writer.rs`), which commits
+//! a group of them as one durable batch; a revision once stored never changes; a reader never
+//! holds a snapshot longer than one page.
+
+mod apply;
+pub mod attachments;
+mod compact;
+mod cursor;
+mod edit;
+mod error;
+mod events;
+mod group;
+mod handle;
+mod name;
+mod purge;
+mod rank;
+mod read;
+mod registry;
+mod seq;
+mod settle;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use cursor::{HeadRow, IdRange, LocalRow};
+pub use edit::{Base, Edit, EditAttachment, EditOutcome, LocalEdit, LocalOutcome, Source};
+pub use error::DatabaseError;
+pub use events::EventRow;
+pub use handle::{Database, Info, Published, PurgeInfo};
+pub use name::{DatabaseName, NameError};
+pub use purge::PurgeOutcome;
+pub use registry::{CreateOptions, Registry};
+pub use seq::{Seq, SeqError};
+pub use writer::{Driver, Reply};
+
+pub use crate::storage::values::{Change, EventKind, Head, Local};
+pub use crate::storage::{Direction, StorageError};

@@ -1,0 +1,95 @@
+//! Point reads: heads, revisions, local documents, what is missing.
+
+use std::ops::ControlFlow;
+
+use crate::document::{DocId, Document, Rev};
+use crate::storage::values::{self, Head, HeadSummary, Local};
+use crate::storage::{Direction, Table, keys};
+
+use super::{Database, DatabaseError, PurgeInfo};
+
+impl Database {
+    /// A document's revision tree and sequence; `None` where it never was.
+    pub fn head(&self, id: &DocId) -> Result<Option<Head>, DatabaseError> {
+        let value = self.engine.get(Table::Heads, &keys::head(self.number, id.as_str()))?;
+        Ok(value.map(|value| Head::decode(&value)).transpose()?)
+    }
+
+    /// One stored revision; `None` where its body is not (or no longer) there.
+    pub fn revision(&self, id: &DocId, rev: &Rev) -> Result<Option<Document>, DatabaseError> {
+        let value = self.engine.get(Table::Bodies, &keys::body(self.number, id, rev))?;
+        let decode = |value| values::decode_body(id.clone(), rev.clone(), value);
+        Ok(value.map(decode).transpose()?)
+    }
+
+    /// The winner without its tree: the fast path of a plain GET. A tombstone is `Some`.
+    pub fn winner(&self, id: &DocId) -> Result<Option<Document>, DatabaseError> {
+        let key = keys::head(self.number, id.as_str());
+        let Some(value) = self.engine.get(Table::Heads, &key)? else { return Ok(None) };
+        let summary = HeadSummary::decode(&value)?;
+        match self.revision(id, &summary.winner)? {
+            Some(document) => Ok(Some(document)),
+            // Updated and compacted between the two reads: look again in one view.
+            None => self.winner_in_snapshot(id),
+        }
+    }
+
+    fn winner_in_snapshot(&self, id: &DocId) -> Result<Option<Document>, DatabaseError> {
+        let snapshot = self.engine.snapshot();
+        let key = keys::head(self.number, id.as_str());
+        let Some(value) = snapshot.get(Table::Heads, &key)? else { return Ok(None) };
+        let rev = HeadSummary::decode(&value)?.winner;
+        let value = snapshot.get(Table::Bodies, &keys::body(self.number, id, &rev))?;
+        let decode = |value| values::decode_body(id.clone(), rev.clone(), value);
+        Ok(value.map(decode).transpose()?)
+    }
+
+    /// Many stored revisions at once, in the order asked for.
+    pub fn revisions(
+        &self,
+        wanted: &[(DocId, Rev)],
+    ) -> Result<Vec<Option<Document>>, DatabaseError> {
+        let body_keys: Vec<Vec<u8>> =
+            wanted.iter().map(|(id, rev)| keys::body(self.number, id, rev)).collect();
+        let found = self.engine.snapshot().multi_get(Table::Bodies, &body_keys)?;
+        let decode = |((id, rev), value): (&(DocId, Rev), Option<Vec<u8>>)| {
+            let decode = |value| values::decode_body(id.clone(), rev.clone(), value);
+            Ok(value.map(decode).transpose()?)
+        };
+        wanted.iter().zip(found).map(decode).collect()
+    }
+
+    /// Many heads at once, in the order asked for.
+    pub fn heads(&self, ids: &[DocId]) -> Result<Vec<Option<Head>>, DatabaseError> {
+        let head_keys: Vec<Vec<u8>> =
+            ids.iter().map(|id| keys::head(self.number, id.as_str())).collect();
+        let found = self.engine.snapshot().multi_get(Table::Heads, &head_keys)?;
+        let decode =
+            |value: Option<Vec<u8>>| Ok(value.map(|value| Head::decode(&value)).transpose()?);
+        found.into_iter().map(decode).collect()
+    }
+
+    /// A `_local` document.
+    pub fn local(&self, id: &DocId) -> Result<Option<Local>, DatabaseError> {
+        let value = self.engine.get(Table::Locals, &keys::local(self.number, id.as_str()))?;
+        Ok(value.map(|value| Local::decode(&value)).transpose()?)
+    }
+
+    /// The remembered purges, oldest first, at most `limit`.
+    pub fn purges(&self, limit: usize) -> Result<Vec<PurgeInfo>, DatabaseError> {
+        let (mut purges, mut broken) = (Vec::new(), None);
+        let mut visit = |_: &[u8], value: &[u8]| {
+            match values::Purge::decode(value) {
+                Ok(purge) => purges.push(purge),
+                Err(error) => broken = Some(error),
+            }
+            if purges.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let range = keys::purges(self.number);
+        self.engine.snapshot().scan(Table::Databases, &range, Direction::Forward, &mut visit)?;
+        match broken {
+            Some(error) => Err(error.into()),
+            None => Ok(purges),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! All databases of the server: creating, deleting, finding, listing.
+//!
+//! A handle lives while somebody uses it, and a while longer; an idle database is a few records
+//! on disk and nothing in memory.
+
+use std::collections::HashMap;
+use std::ops::{Bound, ControlFlow};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use crate::storage::keys::{self, DbNumber};
+use crate::storage::values::{self, DatabaseEntry, EventKind};
+use crate::storage::{Batch, Direction, Durability, Engine, KeyRange, StorageError, Table};
+
+use super::attachments::remove_upload;
+use super::events::Events;
+use super::handle::{creation_error, write_creation};
+use super::{Database, DatabaseError, DatabaseName, EventRow, Reply};
+
+/// Handles kept open for databases that nobody uses at the moment.
+const IDLE_HANDLES_MAX: usize = 4096;
+/// Database numbers reserved in one write.
+const NUMBERS_RESERVED: u64 = 4096;
+
+/// How a database is created.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CreateOptions {
+    pub partitioned: bool,
+    /// Seconds since 1970.
+    pub created_s: u64,
+}
+
+#[derive(Debug)]
+struct Numbers {
+    next: u64,
+    reserved: u64,
+}
+
+/// The databases of one store.
+#[derive(Debug)]
+pub struct Registry {
+    engine: Arc<dyn Engine>,
+    events: Arc<Events>,
+    open: Mutex<HashMap<DatabaseName, Arc<Database>>>,
+    numbers: Mutex<Numbers>,
+    /// The security object of databases that have none of their own.
+    default_security: RwLock<Arc<[u8]>>,
+}
+
+impl Registry {
+    /// Opens the catalogue, and removes what uploads of an earlier run left behind.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn open(
+        engine: Arc<dyn Engine>,
+        default_security: Arc<[u8]>,
+    ) -> Result<Self, DatabaseError> {
+        let next = match engine.get(Table::Catalogue, &keys::catalogue_next_number())? {
+            Some(value) => values::decode_number(Table::Catalogue, &value)?,
+            None => 1,
+        };
+        let mut left = Vec::new();
+        let mut visit = |key: &[u8], _: &[u8]| {
+            left.extend(keys::upload_parts(key));
+            ControlFlow::Continue(())
+        };
+        let uploads = keys::uploads();
+        engine.snapshot().scan(Table::Catalogue, &uploads, Direction::Forward, &mut visit)?;
+        for (db, blob) in left {
+            remove_upload(engine.as_ref(), db, blob)?;
+        }
+        Ok(Self {
+            events: Arc::new(Events::open(engine.clone())?),
+            engine,
+            open: Mutex::default(),
+            numbers: Mutex::new(Numbers { next, reserved: next }),
+            default_security: RwLock::new(default_security),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<DatabaseName, Arc<Database>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What databases are created with from now on.
+    pub fn set_default_security(&self, json: Arc<[u8]>) {
+        *self.default_security.write().unwrap_or_else(PoisonError::into_inner) = json;
+    }
+
+    fn next_number(&self) -> Result<DbNumber, DatabaseError> {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        if numbers.next == numbers.reserved {
+            let reserved = numbers.next + NUMBERS_RESERVED;
+            let mut batch = Batch::default();
+            let value = values::encode_number(reserved);
+            batch.put(Table::Catalogue, keys::catalogue_next_number(), value);
+            self.engine.commit(batch, Durability::Synced)?;
+            numbers.reserved = reserved;
+        }
+        numbers.next += 1;
+        Ok(DbNumber(numbers.next - 1))
+    }
+
+    /// Creates a database durably.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Exists`].
+    pub fn create(&self, name: &DatabaseName, options: CreateOptions) -> Result<(), DatabaseError> {
+        if self.exists(name)? {
+            return Err(DatabaseError::Exists);
+        }
+        let entry = DatabaseEntry {
+            number: self.next_number()?,
+            incarnation: rand::random(),
+            created_s: options.created_s,
+            partitioned: options.partitioned,
+        };
+        let mut batch = Batch::default();
+        write_creation(&mut batch, name, &entry);
+        let security = self.default_security.read().unwrap_or_else(PoisonError::into_inner).clone();
+        batch.put(Table::Databases, keys::security(entry.number), values::encode_json(&security));
+        let previous = self.events.newest_of(name.as_str())?;
+        let event = self.events.write(&mut batch, name.as_str(), EventKind::Created, previous);
+        let committed = self.engine.commit(batch, Durability::Synced).map_err(creation_error);
+        drop(event);
+        committed
+    }
+
+    /// Deletes a database durably; its readers and feeds end.
+    pub fn delete(&self, name: &DatabaseName) -> Result<Reply<()>, DatabaseError> {
+        self.get(name)?.destroy()
+    }
+
+    /// Whether there is a database of that name.
+    pub fn exists(&self, name: &DatabaseName) -> Result<bool, DatabaseError> {
+        let key = keys::catalogue_database(name.as_str());
+        Ok(self.engine.get(Table::Catalogue, &key)?.is_some())
+    }
+
+    /// The handle of a database.
+    ///
+    /// # Errors
+    /// [`DatabaseError::NotFound`].
+    pub fn get(&self, name: &DatabaseName) -> Result<Arc<Database>, DatabaseError> {
+        let mut open = self.lock();
+        match open.get(name) {
+            Some(db) if !db.is_deleted() => return Ok(db.clone()),
+            Some(_) => drop(open.remove(name)),
+            None => {}
+        }
+        let key = keys::catalogue_database(name.as_str());
+        let value = self.engine.get(Table::Catalogue, &key)?.ok_or(DatabaseError::NotFound)?;
+        let entry = DatabaseEntry::decode(&value)?;
+        let everyone: Arc<[u8]> = b"{}".as_slice().into();
+        let (engine, events) = (self.engine.clone(), self.events.clone());
+        let db = Arc::new(Database::open(engine, events, name.clone(), entry, everyone)?);
+        if open.len() >= IDLE_HANDLES_MAX {
+            open.retain(|_, db| Arc::strong_count(db) > 1);
+        }
+        open.insert(name.clone(), db.clone());
+        Ok(db)
+    }
+
+    /// Shows the names of `range` in byte order, or against it, until told to stop.
+    pub fn names(
+        &self,
+        range: (Bound<&str>, Bound<&str>),
+        direction: Direction,
+        visit: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(), DatabaseError> {
+        let after = |name: &str| [&keys::catalogue_database(name)[..], &[0]].concat();
+        let mut names = keys::catalogue_databases();
+        match range.0 {
+            Bound::Included(start) => names.start = keys::catalogue_database(start),
+            Bound::Excluded(start) => names.start = after(start),
+            Bound::Unbounded => {}
+        }
+        match range.1 {
+            Bound::Included(end) => names.end = after(end),
+            Bound::Excluded(end) => names.end = keys::catalogue_database(end),
+            Bound::Unbounded => {}
+        }
+        let mut each = |key: &[u8], _: &[u8]| {
+            keys::database_name(key).map_or(ControlFlow::Continue(()), &mut *visit)
+        };
+        Ok(self.engine.snapshot().scan(Table::Catalogue, &names, direction, &mut each)?)
+    }
+
+    /// Up to `limit` events of `_db_updates` after (or, backward, before) `since`.
+    pub fn events(
+        &self,
+        since: u64,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<EventRow>, DatabaseError> {
+        self.events.page(since, direction, limit)
+    }
+
+    /// The newest visible event's sequence; wakes on new ones.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.events.subscribe()
+    }
+
+    /// Bytes on disk of all databases, about.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        let all = KeyRange { start: Vec::new(), end: vec![0xff; 64] };
+        Table::ALL.iter().map(|table| self.engine.approximate_bytes(*table, &all)).sum()
+    }
+
+    /// Makes everything durable; the registry is not used afterwards.
+    pub fn close(&self) -> Result<(), StorageError> {
+        self.engine.close()
+    }
+}

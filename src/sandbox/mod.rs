@@ -1,0 +1,23 @@
+//! Runs the functions that users put into design documents, under limits.
+//!
+//! Owns the JavaScript engine (`rquickjs` is named nowhere else) and the operating system threads
+//! it runs on. Knows JSON values and source texts, but no documents, no databases and no HTTP, and
+//! relies on nothing else in the crate.
+//!
+//! Invariants: user code runs only on threads of the [`Pool`], never on the caller's; whatever it
+//! does, the caller has an answer within the limits and the pool keeps its number of threads.
+
+mod compile;
+mod engine;
+mod pool;
+mod rewrite;
+mod scan;
+mod syntax;
+mod verdicts;
+
+#[cfg(test)]
+mod tests;
+
+pub use compile::{CompileError, Options, Sandbox};
+pub use engine::Limits;
+pub use pool::{Pool, PoolError, PoolOptions};

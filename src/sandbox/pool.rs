@@ -1,0 +1,351 @@
+//! The operating system threads that user code runs on.
+//!
+//! A fixed number of threads takes jobs from one bounded queue. The engine stops nearly every
+//! runaway program by itself; what it cannot interrupt (its parser, a search in a huge string)
+//! costs its caller no more than the time limit: the caller gives the thread up, and the pool
+//! starts another in its place, up to a limit of its own.
+//!
+//! Invariants: a caller waits for a bounded time; a job that was answered for its caller does not
+//! begin afterwards; a job that panics takes nobody else with it; the number of threads never
+//! exceeds [`PoolOptions::threads`] and [`PoolOptions::overruns_max`] together.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{io, mem, thread};
+
+/// How a pool is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolOptions {
+    /// Threads that take jobs.
+    pub threads: usize,
+    /// Jobs that may wait for a thread.
+    pub queue_max: usize,
+    /// How long a job may wait for a thread.
+    pub wait: Duration,
+    /// Threads that may be busy with jobs whose callers gave them up, beside `threads`.
+    pub overruns_max: usize,
+    /// Stack of each thread; the engine's limit must fit in with room to spare.
+    pub stack_bytes: usize,
+}
+
+impl Default for PoolOptions {
+    /// As many threads as the machine has processors.
+    fn default() -> Self {
+        Self {
+            threads: thread::available_parallelism().map_or(2, usize::from),
+            queue_max: 256,
+            wait: Duration::from_secs(10),
+            overruns_max: 4,
+            stack_bytes: 4 << 20,
+        }
+    }
+}
+
+/// Why the pool gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    /// Too many jobs wait already, or this one has waited for too long.
+    #[error("too many functions are waiting to be run")]
+    Busy,
+    /// The job did not end within its time.
+    #[error("the function did not end in time")]
+    Overrun,
+    /// The job panicked.
+    #[error("the function's engine failed")]
+    Crashed,
+}
+
+/// A fixed number of threads; they end when the pool is dropped and their jobs are done.
+pub struct Pool {
+    shared: Arc<Shared>,
+    options: PoolOptions,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    job_came: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Box<dyn Job>>,
+    /// Threads that are busy with jobs that nobody waits for any more.
+    overruns: usize,
+    closed: bool,
+}
+
+impl Pool {
+    /// Starts the threads; an error is the operating system's.
+    pub fn new(options: PoolOptions) -> io::Result<Self> {
+        let shared = Arc::new(Shared { state: Mutex::default(), job_came: Condvar::new() });
+        let pool = Self { shared, options };
+        for _ in 0..options.threads.max(1) {
+            pool.start_thread()?;
+        }
+        Ok(pool)
+    }
+
+    /// Runs `work` on a thread of the pool and waits for it: in the queue for at most
+    /// [`PoolOptions::wait`], then for at most `time_max`.
+    pub fn run<T: Send + 'static>(
+        &self,
+        time_max: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
+        let ticket = Arc::new(Ticket { phase: Mutex::new(Phase::Waiting), moved: Condvar::new() });
+        self.enqueue(Box::new(Task { work, ticket: Arc::clone(&ticket) }))?;
+        match ticket.wait(self.options.wait, time_max) {
+            Some(answer) => answer,
+            None => self.give_up(&ticket),
+        }
+    }
+
+    fn enqueue(&self, job: Box<dyn Job>) -> Result<(), PoolError> {
+        let mut state = self.shared.lock();
+        if state.queue.len() >= self.options.queue_max {
+            return Err(PoolError::Busy);
+        }
+        state.queue.push_back(job);
+        self.shared.job_came.notify_one();
+        Ok(())
+    }
+
+    /// Leaves a job that is out of time to its thread and starts another thread in its place.
+    /// Both happen under the lock, so that the thread, once done, finds itself replaced.
+    fn give_up<T>(&self, ticket: &Ticket<T>) -> Result<T, PoolError> {
+        let mut state = self.shared.lock();
+        if let Some(answer) = ticket.abandon() {
+            return answer;
+        }
+        if state.overruns < self.options.overruns_max && self.start_thread().is_ok() {
+            state.overruns += 1;
+        }
+        Err(PoolError::Overrun)
+    }
+
+    fn start_thread(&self) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        thread::Builder::new()
+            .name("sandbox".to_owned())
+            .stack_size(self.options.stack_bytes)
+            .spawn(move || shared.work())?;
+        Ok(())
+    }
+}
+
+impl Drop for Pool {
+    /// Does not wait for the threads: a job may take long, and nobody is left to see its answer.
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.job_came.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A thread's life.
+    fn work(&self) {
+        while let Some(job) = self.next_job() {
+            if job.run() == Ended::Abandoned && self.is_replaced() {
+                return;
+            }
+        }
+    }
+
+    fn next_job(&self) -> Option<Box<dyn Job>> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(job) = state.queue.pop_front() {
+                return Some(job);
+            }
+            state = self.job_came.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn is_replaced(&self) -> bool {
+        let mut state = self.lock();
+        let replaced = state.overruns > 0;
+        state.overruns = state.overruns.saturating_sub(1);
+        replaced
+    }
+}
+
+/// How a job ended, as its thread sees it.
+#[derive(PartialEq, Eq)]
+enum Ended {
+    Answered,
+    /// Its caller had given it up.
+    Abandoned,
+}
+
+trait Job: Send {
+    fn run(self: Box<Self>) -> Ended;
+}
+
+struct Task<T, W> {
+    work: W,
+    ticket: Arc<Ticket<T>>,
+}
+
+impl<T: Send, W: FnOnce() -> T + Send> Job for Task<T, W> {
+    fn run(self: Box<Self>) -> Ended {
+        let Self { work, ticket } = *self;
+        if !ticket.begin() {
+            return Ended::Answered;
+        }
+        let answer = catch_unwind(AssertUnwindSafe(work)).map_err(|_| PoolError::Crashed);
+        ticket.finish(answer)
+    }
+}
+
+/// What a caller and the thread that does its job share.
+struct Ticket<T> {
+    phase: Mutex<Phase<T>>,
+    moved: Condvar,
+}
+
+enum Phase<T> {
+    Waiting,
+    Running(Instant),
+    Done(Result<T, PoolError>),
+    /// The caller has gone.
+    Abandoned,
+}
+
+impl<T> Ticket<T> {
+    fn lock(&self) -> MutexGuard<'_, Phase<T>> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the answer; none when the job runs for longer than it may.
+    fn wait(&self, queue_wait: Duration, time_max: Duration) -> Option<Result<T, PoolError>> {
+        let come = Instant::now();
+        let mut phase = self.lock();
+        loop {
+            let left = match &*phase {
+                Phase::Waiting => queue_wait.saturating_sub(come.elapsed()),
+                Phase::Running(since) => time_max.saturating_sub(since.elapsed()),
+                Phase::Done(_) | Phase::Abandoned => return take(&mut phase),
+            };
+            if left.is_zero() {
+                let in_queue = matches!(*phase, Phase::Waiting);
+                return if in_queue { take(&mut phase) } else { None };
+            }
+            let waited = self.moved.wait_timeout(phase, left);
+            phase = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Leaves the job alone, unless its answer has just come.
+    fn abandon(&self) -> Option<Result<T, PoolError>> {
+        take(&mut self.lock()).filter(|answer| !matches!(answer, Err(PoolError::Busy)))
+    }
+
+    /// False when the caller has gone.
+    fn begin(&self) -> bool {
+        let mut phase = self.lock();
+        let wanted = matches!(*phase, Phase::Waiting);
+        if wanted {
+            *phase = Phase::Running(Instant::now());
+            self.moved.notify_one();
+        }
+        wanted
+    }
+
+    fn finish(&self, answer: Result<T, PoolError>) -> Ended {
+        let mut phase = self.lock();
+        if matches!(*phase, Phase::Abandoned) {
+            return Ended::Abandoned;
+        }
+        *phase = Phase::Done(answer);
+        self.moved.notify_one();
+        Ended::Answered
+    }
+}
+
+/// Ends the caller's part: the answer if there is one, [`PoolError::Busy`] if nothing has begun.
+fn take<T>(phase: &mut Phase<T>) -> Option<Result<T, PoolError>> {
+    match mem::replace(phase, Phase::Abandoned) {
+        Phase::Done(answer) => Some(answer),
+        Phase::Waiting => Some(Err(PoolError::Busy)),
+        Phase::Running(_) | Phase::Abandoned => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    fn one_thread(queue_max: usize, wait: Duration, overruns_max: usize) -> Pool {
+        let options =
+            PoolOptions { threads: 1, queue_max, wait, overruns_max, ..Default::default() };
+        Pool::new(options).unwrap()
+    }
+
+    #[test]
+    fn work_is_done_by_another_thread() {
+        let pool = one_thread(1, LONG, 0);
+        let here = thread::current().id();
+        assert_eq!(pool.run(LONG, move || thread::current().id() == here), Ok(false));
+    }
+
+    #[test]
+    fn a_job_that_panics_leaves_the_thread_to_the_next() {
+        let pool = one_thread(1, LONG, 0);
+        assert_eq!(pool.run(LONG, || panic!("on purpose")), Err::<(), _>(PoolError::Crashed));
+        assert_eq!(pool.run(LONG, || 7), Ok(7));
+    }
+
+    /// Blocks the pool's thread until the sender is dropped.
+    fn block(pool: &Pool, time_max: Duration) -> (mpsc::Sender<()>, Result<(), PoolError>) {
+        let (hold, released) = mpsc::channel::<()>();
+        let answer = pool.run(time_max, move || {
+            let _ = released.recv();
+        });
+        (hold, answer)
+    }
+
+    #[test]
+    fn an_overrun_is_given_up_and_its_thread_replaced() {
+        let pool = one_thread(1, LONG, 1);
+        let (hold, answer) = block(&pool, Duration::from_millis(1));
+        assert_eq!(answer, Err(PoolError::Overrun));
+        assert_eq!(pool.run(LONG, || 7), Ok(7));
+        assert_eq!(pool.shared.lock().overruns, 1);
+        drop(hold);
+        while pool.shared.lock().overruns > 0 {
+            thread::yield_now();
+        }
+        assert_eq!(pool.run(LONG, || 8), Ok(8));
+    }
+
+    #[test]
+    fn waiting_in_the_queue_is_bounded_in_time_and_number() {
+        let mut pool = one_thread(1, LONG, 0);
+        let (hold, answer) = block(&pool, Duration::from_millis(1));
+        assert_eq!(answer, Err(PoolError::Overrun));
+        pool.options.wait = Duration::from_millis(1);
+        let (ran, whether_ran) = mpsc::channel();
+        let refused = pool.run(LONG, move || ran.send(()).unwrap());
+        assert_eq!(refused, Err(PoolError::Busy), "waited for too long");
+        assert_eq!(pool.run(LONG, || ()), Err(PoolError::Busy), "the queue is full");
+        drop(hold);
+        while !pool.shared.lock().queue.is_empty() {
+            thread::yield_now();
+        }
+        pool.options.wait = LONG;
+        assert_eq!(pool.run(LONG, || 7), Ok(7));
+        assert!(whether_ran.recv().is_err(), "a job that was refused must not run");
+    }
+}

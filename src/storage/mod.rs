@@ -1,0 +1,17 @@
+//! Every stored byte: the engines, the keys, the values.
+//!
+//! Invariants: `rocksdb` is named nowhere else; keys and values are built only in `keys.rs` and
+//! `values.rs`; every write is one [`Batch`] with its preconditions; a snapshot lives as long as
+//! one page of reading, never as long as a client's connection.
+
+mod batch;
+mod engine;
+pub mod keys;
+mod memory;
+mod rocks;
+pub mod values;
+
+pub use batch::{Batch, Expect, Operation};
+pub use engine::{Direction, Durability, Engine, KeyRange, Snapshot, StorageError, Table, Visit};
+pub use memory::MemoryEngine;
+pub use rocks::{RocksEngine, RocksOptions};

@@ -9,17 +9,20 @@ use crate::config::Config;
 use crate::database::Registry;
 use crate::sandbox::Sandbox;
 
+mod apply;
 mod clock;
+pub mod log;
+mod start;
 mod uuids;
 
 pub use clock::now_s;
+pub use start::{StartError, StartOptions, Started, Storage, start};
 pub use uuids::UuidGenerator;
 
 /// The bundle of handles that a request works with.
-#[derive(Debug)]
 pub struct App {
     pub registry: Registry,
-    pub config: Config,
+    pub config: Arc<Config>,
     pub authenticator: Authenticator,
     pub sandbox: Sandbox,
     pub uuids: UuidGenerator,
@@ -27,6 +30,12 @@ pub struct App {
     pub uuid: String,
     /// Cancelled when the server stops: feeds end.
     pub stopping: CancellationToken,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("uuid", &self.uuid).finish_non_exhaustive()
+    }
 }
 
 /// A shared [`App`].

@@ -2,10 +2,19 @@
 //!
 //! ARCHITECTURE.md has the map; `tests/tidy.rs` holds the order of the layers.
 
+pub mod app;
 pub mod auth;
+pub mod blocking;
+pub mod changes;
+pub mod cli;
 pub mod collation;
 pub mod config;
+pub mod couch_api;
 pub mod database;
+pub mod design;
 pub mod document;
 pub mod http;
+pub mod mango;
+pub mod sandbox;
+pub mod server;
 pub mod storage;

@@ -44,6 +44,8 @@ pub struct ChttpdSettings {
     /// Headers that an answer to `Prefer: return=minimal` keeps.
     pub prefer_minimal: Vec<String>,
     pub allow_jsonp: bool,
+    /// Whether large answers are compressed for clients that take it. CouchDB has no such key.
+    pub compress_responses: bool,
     /// The keys that may be changed over HTTP; `None` where every key may.
     pub config_whitelist: Option<ConfigWhitelist>,
     pub x_forwarded_host: String,
@@ -86,6 +88,7 @@ impl ChttpdSettings {
             buffer_response: section.boolean("buffer_response", false),
             prefer_minimal: section.list("prefer_minimal", &PREFER_MINIMAL),
             allow_jsonp: section.boolean("allow_jsonp", false),
+            compress_responses: section.boolean("compress_responses", true),
             config_whitelist: section.text("config_whitelist").map(ConfigWhitelist::parse),
             x_forwarded_host: section.text_or("x_forwarded_host", "X-Forwarded-Host"),
             x_forwarded_proto: section.text_or("x_forwarded_proto", "X-Forwarded-Proto"),

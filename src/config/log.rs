@@ -16,6 +16,24 @@ pub enum LogLevel {
     None,
 }
 
+impl LogLevel {
+    /// A level by its name, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "debug" => Some(Self::Debug),
+            "info" => Some(Self::Info),
+            "notice" => Some(Self::Notice),
+            "warning" | "warn" => Some(Self::Warning),
+            "error" | "err" => Some(Self::Error),
+            "critical" | "crit" => Some(Self::Critical),
+            "alert" => Some(Self::Alert),
+            "emergency" | "emerg" => Some(Self::Emergency),
+            "none" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
@@ -25,21 +43,6 @@ pub struct LogSettings {
 impl LogSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let mut section = reader.section(&["log"]);
-        Self { level: section.parsed("level", LogLevel::Info, "a log level", level) }
-    }
-}
-
-fn level(text: &str) -> Option<LogLevel> {
-    match text.to_ascii_lowercase().as_str() {
-        "debug" => Some(LogLevel::Debug),
-        "info" => Some(LogLevel::Info),
-        "notice" => Some(LogLevel::Notice),
-        "warning" | "warn" => Some(LogLevel::Warning),
-        "error" | "err" => Some(LogLevel::Error),
-        "critical" | "crit" => Some(LogLevel::Critical),
-        "alert" => Some(LogLevel::Alert),
-        "emergency" | "emerg" => Some(LogLevel::Emergency),
-        "none" => Some(LogLevel::None),
-        _ => None,
+        Self { level: section.parsed("level", LogLevel::Info, "a log level", LogLevel::parse) }
     }
 }

@@ -5,15 +5,17 @@ use std::borrow::Cow;
 use axum::http::StatusCode;
 use thiserror::Error;
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, AuthErrorKind};
 use crate::blocking::Interrupted;
 use crate::config::ConfigError;
 use crate::database::{DatabaseError, NameError, SeqError};
 use crate::design::DesignError;
-use crate::document::incoming::IncomingError;
+use crate::document::incoming::{BulkError, IncomingError};
 use crate::document::{DocIdError, RevError};
+use crate::http::gzip::GzipError;
 use crate::http::path::PathError;
-use crate::mango::SelectorError;
+use crate::mango::selector::SelectorError;
+use crate::sandbox::CompileError;
 
 /// Why a request has no other answer.
 #[derive(Debug, Error)]
@@ -37,6 +39,9 @@ pub enum ApiError {
     Unauthorized(Cow<'static, str>),
     #[error("{0}")]
     Forbidden(Cow<'static, str>),
+    /// A key that `[chttpd] config_whitelist` does not name.
+    #[error("This config variable is read-only")]
+    ModificationNotAllowed,
     /// The id, where the request gave one.
     #[error("{0}")]
     DocumentTooLarge(String),
@@ -70,6 +75,8 @@ pub enum ApiError {
     #[error(transparent)]
     Incoming(#[from] IncomingError),
     #[error(transparent)]
+    Bulk(#[from] BulkError),
+    #[error(transparent)]
     DocId(#[from] DocIdError),
     #[error("Doc id must be of form partition:id")]
     NoPartition,
@@ -93,6 +100,9 @@ pub enum ApiError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+    /// A stored attachment is not the gzip data that it should be.
+    #[error(transparent)]
+    Gzip(#[from] GzipError),
 }
 
 impl ApiError {
@@ -141,6 +151,9 @@ impl ApiError {
             Self::BadContentType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_content_type"),
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::ModificationNotAllowed => {
+                (StatusCode::BAD_REQUEST, "modification_not_allowed")
+            }
             Self::DocumentTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "document_too_large"),
             Self::AttachmentTooLarge(_) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "attachment_too_large")
@@ -156,15 +169,16 @@ impl ApiError {
             Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "not_implemented"),
             Self::UnknownError(_) => (StatusCode::INTERNAL_SERVER_ERROR, "unknown_error"),
             Self::PlainError(_) => (StatusCode::INTERNAL_SERVER_ERROR, "error"),
-            Self::Incoming(error) => return incoming(error),
+            Self::Incoming(error) => (StatusCode::BAD_REQUEST, incoming(error)),
+            Self::Bulk(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::DocId(_) | Self::NoPartition => (StatusCode::BAD_REQUEST, "illegal_docid"),
             Self::Name(error) => (StatusCode::BAD_REQUEST, name(error)),
             Self::Database(error) => database(error),
-            Self::Design(error) => (StatusCode::BAD_REQUEST, design(error)),
-            Self::Selector(error) => return selector(error),
-            Self::Auth(error) => auth(error),
+            Self::Design(error) => design(error),
+            Self::Selector(error) => selector(error),
+            Self::Auth(error) => auth(*error),
             Self::Config(error) => config(error),
-            Self::Interrupted(_) => (StatusCode::INTERNAL_SERVER_ERROR, "unknown_error"),
+            Self::Interrupted(_) | Self::Gzip(_) => (StatusCode::INTERNAL_SERVER_ERROR, "unknown_error"),
         };
         (status, error.into(), self.to_string())
     }
@@ -184,5 +198,71 @@ fn database(error: &DatabaseError) -> (StatusCode, &'static str) {
         DatabaseError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "service unavailable"),
         DatabaseError::AttachmentGone => (StatusCode::NOT_FOUND, "not_found"),
         DatabaseError::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
+    }
+}
+
+fn incoming(error: &IncomingError) -> &'static str {
+    match error {
+        IncomingError::InvalidJson
+        | IncomingError::NotAnObject
+        | IncomingError::InvalidRev
+        | IncomingError::InvalidAttachmentData(_)
+        | IncomingError::AttachmentName(_) => "bad_request",
+        IncomingError::IdNotAString => "illegal_docid",
+        IncomingError::BadMember(_)
+        | IncomingError::RevisionsStart
+        | IncomingError::RevisionsIds
+        | IncomingError::RevIdNotAString
+        | IncomingError::RevIdNotHexadecimal => "doc_validation",
+    }
+}
+
+fn design(error: &DesignError) -> (StatusCode, &'static str) {
+    match error {
+        DesignError::InvalidDesignDoc { .. } => (StatusCode::BAD_REQUEST, "invalid_design_doc"),
+        DesignError::CompilationError { .. } => (StatusCode::BAD_REQUEST, "compilation_error"),
+        DesignError::MissingFunction => (StatusCode::NOT_FOUND, "not_found"),
+        DesignError::NotCompiled(CompileError::Pool(_)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "service unavailable")
+        }
+        DesignError::NotCompiled(_) => (StatusCode::INTERNAL_SERVER_ERROR, "os_process_error"),
+    }
+}
+
+fn selector(error: &SelectorError) -> (StatusCode, &'static str) {
+    match error {
+        SelectorError::DivisionByZero => (StatusCode::INTERNAL_SERVER_ERROR, error.name()),
+        SelectorError::NotAnObject { .. }
+        | SelectorError::BadArgument { .. }
+        | SelectorError::InvalidOperator { .. }
+        | SelectorError::Unsupported { .. }
+        | SelectorError::BadField { .. }
+        | SelectorError::MissingFieldName
+        | SelectorError::TooComplex => (StatusCode::BAD_REQUEST, error.name()),
+    }
+}
+
+fn auth(error: AuthError) -> (StatusCode, &'static str) {
+    match error.kind() {
+        AuthErrorKind::BadRequest => (StatusCode::BAD_REQUEST, "bad_request"),
+        AuthErrorKind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        AuthErrorKind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+        AuthErrorKind::InternalServerError => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error")
+        }
+    }
+}
+
+fn config(error: &ConfigError) -> (StatusCode, &'static str) {
+    match error {
+        ConfigError::InvalidSection | ConfigError::InvalidKey | ConfigError::InvalidValue => {
+            (StatusCode::BAD_REQUEST, "bad_request")
+        }
+        ConfigError::Read { .. }
+        | ConfigError::Write { .. }
+        | ConfigError::TooLarge { .. }
+        | ConfigError::NotUtf8 { .. } => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error")
+        }
     }
 }

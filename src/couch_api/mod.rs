@@ -4,12 +4,46 @@
 //! Invariants: raw strings end in `request.rs` and `query.rs`; errors get their status only in
 //! `error.rs`; no storage type is named here.
 
+mod all_dbs;
+mod all_docs;
+mod attachment_read;
+mod attachment_write;
+mod bulk_docs;
+mod bulk_get;
+mod changes;
+mod changes_options;
+mod compress;
+mod cors;
+mod databases;
+mod db_updates;
+mod design_docs;
+mod document_parts;
+mod documents;
+mod documents_write;
 mod error;
+mod feed;
+mod form;
+mod id_rows;
+mod local_docs;
+mod login;
+mod maintenance;
+mod multipart_put;
+mod node;
+mod open_revs;
+mod partitions;
+mod pieces;
+mod purge;
 mod query;
 mod request;
 mod respond;
+mod revision_rows;
+mod revisions;
+mod row_documents;
 mod router;
+mod server_info;
 mod service;
+mod settings;
 mod stream;
+mod view_query;
 
 pub use service::{Service, serve_request};

@@ -2,7 +2,7 @@
 //! body, each with its limit.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, header};
@@ -32,14 +32,14 @@ pub struct Request {
     pub method: Method,
     /// Decoded segments, without the empty one after a slash at the end.
     pub path: Vec<String>,
-    pub raw_path: String,
     pub query: Query,
     pub headers: HeaderMap,
     pub user: UserCtx,
     /// The handler that knew the user: `cookie`, `default`.
     pub authenticated_by: Option<&'static str>,
     pub peer: Option<IpAddr>,
-    pub body: Body,
+    /// In a lock only so that a request can be looked at from several threads.
+    pub body: Mutex<Body>,
 }
 
 impl Request {
@@ -120,7 +120,8 @@ impl Request {
         if self.content_length().is_some_and(|length| length > limit) {
             return Err(ApiError::BodyTooLarge);
         }
-        let body = std::mem::take(&mut self.body).into_data_stream();
+        let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let body = std::mem::take(body).into_data_stream();
         let mut taken = 0u64;
         Ok(body.map(move |chunk| {
             let chunk = chunk.map_err(|_| ApiError::BodyUnreadable)?;
@@ -218,7 +219,7 @@ fn inflate(bytes: &[u8], limit: u64) -> Result<Bytes, ApiError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     match gzip::inflate_bounded(bytes, limit) {
         Ok(bytes) => Ok(bytes.into()),
-        Err(gzip::GzipError::TooLarge) => Err(ApiError::BodyTooLarge),
+        Err(gzip::GzipError::TooLong { .. }) => Err(ApiError::BodyTooLarge),
         Err(_) => Err(ApiError::bad_request("Request body is not properly gzipped.")),
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::http::Method;
 
-use crate::auth::security::{Access, SecurityObject};
+use crate::auth::{Access, SecurityObject};
+use crate::config::DefaultSecurity;
 use crate::database::{Database, DatabaseName};
 use crate::document::DocId;
 
@@ -72,10 +73,13 @@ pub fn authorise(request: &Request, db: &Database) -> Result<Role, ApiError> {
     if request.user.is_server_admin() {
         return Ok(Role::Admin);
     }
-    let security = SecurityObject::stored(&db.security());
-    match security.access(&request.user)? {
+    // What cannot be read opens the database to nobody but server admins.
+    let security = SecurityObject::parse(&db.security())
+        .unwrap_or_else(|_| SecurityObject::default_object(DefaultSecurity::AdminOnly));
+    match security.access(&request.user) {
         Access::Admin => Ok(Role::Admin),
         Access::Member => Ok(Role::Member),
+        Access::Refused(refusal) => Err(refusal.into()),
     }
 }
 
@@ -89,7 +93,7 @@ async fn route_database(request: Request) -> Answer {
     let role = authorise(&request, &db)?;
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     match path.as_slice() {
-        [_] => databases::database(request, db).await,
+        [_] => databases::database(request, db, role).await,
         [_, "_all_docs"] => all_docs::all_docs(request, db).await,
         [_, "_all_docs", "queries"] => all_docs::all_docs_queries(request, db).await,
         [_, "_design_docs"] => all_docs::design_docs(request, db).await,

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use axum::body::Body;
@@ -58,11 +58,12 @@ pub async fn serve_request(
     let log = (parts.method.clone(), parts.uri.path().to_owned());
     let head = parts.method == Method::HEAD;
     let origin = cors::Origin::of(&parts);
+    let refusal = login::Refusal::of(&parts);
     let mut response = match origin.preflight(&parts, &settings) {
         Some(response) => response,
         None => match answer(service.app, &settings, peer, parts, body).await {
             Ok(response) => response,
-            Err(error) => respond::error(&error),
+            Err(error) => refusal.shape(respond::error(&error), &error, &settings),
         },
     };
     origin.allow(&mut response, &settings);
@@ -119,14 +120,13 @@ async fn answer(
     let query = Query::new(path::parse_query(parts.uri.query().unwrap_or_default())?);
     let mut request = Request {
         method: method(&parts),
-        raw_path: parts.uri.path().to_owned(),
         path: segments,
         query,
         headers: parts.headers,
         user: crate::auth::UserCtx::default(),
         authenticated_by: None,
         peer,
-        body,
+        body: Mutex::new(body),
         settings: settings.clone(),
         app,
     };

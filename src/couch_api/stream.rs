@@ -1,11 +1,13 @@
 //! Rows streamed page by page: one page is one short scan on a thread that may block.
 
+use axum::http::StatusCode;
 use bytes::Bytes;
 use futures_util::Stream;
 
 use crate::blocking;
 
 use super::error::ApiError;
+use super::respond::{self, Answer};
 
 /// Bytes of a page: enough to make the crossing of threads cheap, few enough to hold for many
 /// slow clients.
@@ -23,14 +25,43 @@ pub trait Pages: Send + 'static {
 /// Those of the first page.
 pub async fn stream_pages<P: Pages>(
     operation: &'static str,
-    mut pages: P,
+    pages: P,
 ) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + Send, ApiError> {
+    let (first, more, pages) = first_page(operation, pages).await?;
+    Ok(and_the_rest(operation, first, more, pages))
+}
+
+/// A JSON answer of pages: whole where one page is all, else streamed.
+///
+/// # Errors
+/// Those of the first page.
+pub async fn answer_pages<P: Pages>(operation: &'static str, pages: P) -> Answer {
+    let (first, more, pages) = first_page(operation, pages).await?;
+    if more {
+        Ok(respond::json_stream(and_the_rest(operation, first, more, pages)))
+    } else {
+        Ok(respond::json_bytes(StatusCode::OK, first))
+    }
+}
+
+async fn first_page<P: Pages>(
+    operation: &'static str,
+    mut pages: P,
+) -> Result<(Bytes, bool, P), ApiError> {
     let first = blocking::run(operation, move || {
         let mut out = Vec::with_capacity(PAGE_BYTES / 8);
         let more = pages.write_page(&mut out)?;
-        Ok::<_, ApiError>((out, more, pages))
+        Ok((out.into(), more, pages))
     });
-    let (out, more, pages) = first.await??;
+    first.await?
+}
+
+fn and_the_rest<P: Pages>(
+    operation: &'static str,
+    first: Bytes,
+    more: bool,
+    pages: P,
+) -> impl Stream<Item = Result<Bytes, ApiError>> + Send {
     let rest = blocking::pages(operation, (pages, more), |(pages, more)| {
         if !*more {
             return Ok(None);
@@ -39,6 +70,6 @@ pub async fn stream_pages<P: Pages>(
         *more = pages.write_page(&mut out)?;
         Ok::<_, ApiError>(Some(Bytes::from(out)))
     });
-    let first = futures_util::stream::once(async move { Ok(Bytes::from(out)) });
-    Ok(futures_util::StreamExt::chain(first, rest))
+    let first = futures_util::stream::once(async move { Ok(first) });
+    futures_util::StreamExt::chain(first, rest)
 }

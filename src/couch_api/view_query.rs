@@ -183,9 +183,9 @@ impl ViewQuery {
     /// `group=false` beside a level.
     pub fn grouping(&self) -> Result<Grouping, ApiError> {
         match (self.group, self.group_level) {
-            (Some(false), Some(level)) if level > 0 => Err(ApiError::query(
-                "Can't specify group=false and group_level>0 at the same time",
-            )),
+            (Some(false), Some(level)) if level > 0 => {
+                Err(ApiError::query("Can't specify group=false and group_level>0 at the same time"))
+            }
             (Some(true), None) => Ok(Grouping::Exact),
             (_, level) => Ok(Grouping::Level(level.unwrap_or(0))),
         }
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!((read.limit, read.skip, read.reduce), (Some(1), 3, Some(false)));
         assert_eq!(read.keys(), Some([json!(1)].as_slice()));
         read.fold_single_key();
-        assert_eq!((read.keys(), read.start_key), (None, Some(json!(1))));
+        assert_eq!((read.keys(), read.start_key.as_ref()), (None, Some(&json!(1))));
     }
 
     #[test]
@@ -429,12 +429,7 @@ mod tests {
             ("group_level", "1", "Invalid use of grouping on a map view.", Some("")),
             ("include_docs", "true", "", Some("`include_docs` is invalid for reduce")),
             ("conflicts", "true", "", Some("`conflicts` is invalid for reduce views.")),
-            (
-                "keys",
-                "[]",
-                "",
-                Some("Multi-key fetches for reduce views must use `group=true`"),
-            ),
+            ("keys", "[]", "", Some("Multi-key fetches for reduce views must use `group=true`")),
         ] {
             let told = |kind| reason(&[(name, value)], kind).unwrap_or_default();
             assert_eq!(told(ViewKind::Map), map, "{name}={value}");

@@ -4,7 +4,8 @@
 //! is obsolete than alive; disk use stays bounded whether or not anybody calls it.
 
 use std::ops::{Bound, ControlFlow};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::document::DocId;
 use crate::storage::{Direction, Table, keys};
@@ -16,11 +17,31 @@ const PAGE_DOCUMENTS: usize = 1000;
 /// Obsolete bytes below which nothing is done by itself.
 const OBSOLETE_BYTES_MIN: u64 = 4 << 20;
 
+/// How far a compaction has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Compaction {
+    pub started: Instant,
+    /// When the last page was done.
+    pub updated: Instant,
+    pub documents_done: u64,
+    pub documents: u64,
+}
+
 impl Database {
+    /// The compaction under way, if any.
+    #[must_use]
+    pub fn compaction(&self) -> Option<Compaction> {
+        *self.lock_compaction()
+    }
+
     /// Whether a compaction is under way.
     #[must_use]
     pub fn is_compacting(&self) -> bool {
-        *self.compacting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.compaction().is_some()
+    }
+
+    fn lock_compaction(&self) -> MutexGuard<'_, Option<Compaction>> {
+        self.compaction.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether so much is obsolete that compaction pays.
@@ -35,16 +56,30 @@ impl Database {
     /// # Errors
     /// Where the store cannot be read or written; what was done stays done.
     pub fn compact(self: &Arc<Self>) -> Result<bool, DatabaseError> {
-        let running = {
-            let mut compacting = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *compacting, true)
+        let (now, state) = (Instant::now(), self.state());
+        let fresh = Compaction {
+            started: now,
+            updated: now,
+            documents_done: 0,
+            documents: state.doc_count + state.doc_del_count,
         };
-        if running {
-            return Ok(false);
+        {
+            let mut compaction = self.lock_compaction();
+            if compaction.is_some() {
+                return Ok(false);
+            }
+            *compaction = Some(fresh);
         }
         let result = self.compact_pages();
-        *self.compacting.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        *self.lock_compaction() = None;
         result.map(|()| true)
+    }
+
+    fn note_compacted(&self, documents: u64) {
+        if let Some(compaction) = self.lock_compaction().as_mut() {
+            compaction.documents_done += documents;
+            compaction.updated = Instant::now();
+        }
     }
 
     fn compact_pages(self: &Arc<Self>) -> Result<(), DatabaseError> {
@@ -62,7 +97,9 @@ impl Database {
             })?;
             let Some(last) = ids.last() else { break };
             start = Bound::Excluded(last.as_str().to_owned());
+            let done = ids.len() as u64;
             self.compact_documents(ids)?.wait()?;
+            self.note_compacted(done);
         }
         self.compacted()?.wait()?;
         let range = keys::database_range(self.number);

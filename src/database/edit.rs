@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::document::{DocId, Rev, Revisions};
+use crate::document::{Attachment, DocId, Rev, Revisions};
 
 use super::attachments::Blob;
 
@@ -50,9 +50,15 @@ pub struct EditAttachment {
 }
 
 impl EditAttachment {
+    /// What another document of the same database has, shared.
+    #[must_use]
+    pub fn shared(attachment: Attachment) -> Self {
+        Self { name: attachment.name.clone(), revpos: None, source: Source::Shared(attachment) }
+    }
+
     fn bytes(&self) -> usize {
         match &self.source {
-            Source::Stub => self.name.len(),
+            Source::Stub | Source::Shared(_) => self.name.len(),
             Source::Bytes { blob, content_type } => {
                 self.name.len() + content_type.len() + blob.bytes_in_memory()
             }
@@ -69,6 +75,8 @@ pub enum Source {
         content_type: String,
         blob: Blob,
     },
+    /// Another document of the database has it.
+    Shared(Attachment),
 }
 
 /// What became of an [`Edit`].

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::document::rev_hash::rev_hash;
+use crate::document::rev_hash::{recreated_rev_hash, rev_hash};
 use crate::document::revtree::RevTree;
 use crate::document::{Attachment, DocId, Rev, RevHash};
 use crate::storage::values::{self, Change, EventKind, Head, Local, State};
@@ -199,6 +199,10 @@ impl<'a> Group<'a> {
 
     fn edit(&mut self, edit: Edit) -> Result<EditOutcome, DatabaseError> {
         let Some(working) = self.heads.get(&edit.id) else { return Ok(EditOutcome::Conflict) };
+        if edit.deleted && edit.base == Base::New && !working.tree.is_empty() {
+            // A tombstone is recreated by a document, not by another tombstone.
+            return Ok(EditOutcome::Conflict);
+        }
         let place = apply::place(&working.tree, &edit.base);
         let below = match &place {
             Place::Conflict => return Ok(EditOutcome::Conflict),
@@ -221,10 +225,18 @@ impl<'a> Group<'a> {
         let path = match place {
             Place::Path(path) => path,
             _ => {
-                let hashed = attachments
-                    .iter()
-                    .map(|att| (att.name.as_str(), att.content_type.as_str(), &att.digest));
-                let hash = rev_hash(edit.deleted, below.as_ref(), &edit.body_term, hashed);
+                let term = &edit.body_term;
+                let hash = match (&edit.base, &below) {
+                    (Base::New, Some(tombstone)) => {
+                        recreated_rev_hash(tombstone, term, attachments.len())
+                    }
+                    _ => {
+                        let hashed = attachments
+                            .iter()
+                            .map(|att| (att.name.as_str(), att.content_type.as_str(), &att.digest));
+                        rev_hash(edit.deleted, below.as_ref(), term, hashed)
+                    }
+                };
                 apply::path_below(below.as_ref(), RevHash::Md5(hash))
             }
         };
@@ -291,6 +303,10 @@ impl<'a> Group<'a> {
                     }
                     _ => return Ok(Err(name)),
                 },
+                Source::Shared(shared) if self.blobs.exists(self.db, shared.digest)? => {
+                    resolved.push(shared);
+                }
+                Source::Shared(_) => return Ok(Err(name)),
                 Source::Bytes { content_type, blob } => {
                     let revpos = generation.or(revpos).unwrap_or(0);
                     resolved.push(blob.attachment(name, content_type, revpos));

@@ -9,8 +9,10 @@ use crate::storage::keys::{self, DbNumber};
 use crate::storage::values::{self, DatabaseEntry, EventKind, State};
 use crate::storage::{Batch, Engine, StorageError, Table};
 
+use super::compact::Compaction;
 use super::events::{Events, PendingEvent};
 use super::rank::Ranks;
+use super::shared_pages::SharedPages;
 use super::writer::{Queue, Setting};
 use super::{DatabaseError, DatabaseName, Seq};
 
@@ -63,7 +65,8 @@ pub struct Database {
     /// Its newest event's sequence; 0 where it has none.
     event: AtomicU64,
     pub(super) ranks: Ranks,
-    pub(super) compacting: Mutex<bool>,
+    shared_pages: SharedPages,
+    pub(super) compaction: Mutex<Option<Compaction>>,
 }
 
 impl Database {
@@ -108,7 +111,8 @@ impl Database {
             queue: Mutex::default(),
             event: AtomicU64::new(event),
             ranks: Ranks::default(),
-            compacting: Mutex::new(false),
+            shared_pages: SharedPages::default(),
+            compaction: Mutex::default(),
         })
     }
 
@@ -150,6 +154,18 @@ impl Database {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Published> {
         self.published.subscribe()
+    }
+
+    /// How many wait for its changes.
+    #[must_use]
+    pub fn followers(&self) -> usize {
+        self.published.receiver_count()
+    }
+
+    /// What those who follow the database share.
+    #[must_use]
+    pub fn shared_pages(&self) -> &SharedPages {
+        &self.shared_pages
     }
 
     #[must_use]

@@ -20,11 +20,13 @@ mod read;
 mod registry;
 mod seq;
 mod settle;
+mod shared_pages;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use compact::Compaction;
 pub use cursor::{HeadRow, IdRange, LocalRow};
 pub use edit::{Base, Edit, EditAttachment, EditOutcome, LocalEdit, LocalOutcome, Source};
 pub use error::DatabaseError;
@@ -34,6 +36,7 @@ pub use name::{DatabaseName, NameError};
 pub use purge::PurgeOutcome;
 pub use registry::{CreateOptions, Registry};
 pub use seq::{Seq, SeqError};
+pub use shared_pages::{PageKey, SharedPage, SharedPages};
 pub use writer::{Driver, Reply};
 
 pub use crate::storage::values::{Change, EventKind, Head, Local};

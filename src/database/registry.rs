@@ -16,7 +16,7 @@ use crate::storage::{Batch, Direction, Durability, Engine, KeyRange, StorageErro
 use super::attachments::remove_upload;
 use super::events::Events;
 use super::handle::{creation_error, write_creation};
-use super::{Database, DatabaseError, DatabaseName, EventRow, Reply};
+use super::{Compaction, Database, DatabaseError, DatabaseName, EventRow, Reply};
 
 /// Handles kept open for databases that nobody uses at the moment.
 const IDLE_HANDLES_MAX: usize = 4096;
@@ -161,6 +161,16 @@ impl Registry {
         }
         open.insert(name.clone(), db.clone());
         Ok(db)
+    }
+
+    /// The databases whose compaction is under way, by name.
+    #[must_use]
+    pub fn compacting(&self) -> Vec<(Arc<Database>, Compaction)> {
+        let open: Vec<Arc<Database>> = self.lock().values().cloned().collect();
+        let busy = open.into_iter().filter_map(|db| Some((db.clone(), db.compaction()?)));
+        let mut busy: Vec<_> = busy.collect();
+        busy.sort_by(|(one, _), (two, _)| one.name().cmp(two.name()));
+        busy
     }
 
     /// Shows the names of `range` in byte order, or against it, until told to stop.

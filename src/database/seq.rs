@@ -10,6 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use thiserror::Error;
 
+/// Letters of the opaque part.
+const OPAQUE_BYTES: usize = 22;
+
 /// A text that is no sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("Malformed sequence supplied in 'since' parameter.")]
@@ -45,15 +48,24 @@ impl Seq {
     }
 }
 
-impl fmt::Display for Seq {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Seq {
+    /// The part after the dash, where feeds write sequences straight into their rows.
+    #[must_use]
+    pub fn opaque(self) -> [u8; OPAQUE_BYTES] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.incarnation.to_be_bytes());
         bytes[8..].copy_from_slice(&self.number.to_be_bytes());
-        let mut opaque = [0; 22];
-        let length = URL_SAFE_NO_PAD.encode_slice(bytes, &mut opaque).unwrap_or(0);
-        let opaque = std::str::from_utf8(&opaque[..length]).unwrap_or_default();
-        write!(f, "{}-{opaque}", self.number)
+        let mut opaque = [0; OPAQUE_BYTES];
+        // 16 bytes are 22 letters, so there is room for them.
+        let _ = URL_SAFE_NO_PAD.encode_slice(bytes, &mut opaque);
+        opaque
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let opaque = self.opaque();
+        write!(f, "{}-{}", self.number, std::str::from_utf8(&opaque).unwrap_or_default())
     }
 }
 

@@ -6,6 +6,7 @@
 //! the machine, except for [`CompileError::TimedOut`] and those of the pool, which are therefore
 //! not remembered.
 
+use std::fmt;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -77,6 +78,12 @@ pub struct Sandbox {
     pub(super) limits: Limits,
     pool: Pool,
     verdicts: Mutex<Verdicts>,
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
 impl Sandbox {

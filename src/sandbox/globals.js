@@ -17,5 +17,5 @@ function sum(values) {
   return total;
 }
 function require(name) {
-  throw ["error", "invalid_require_path", "Must be a string beginning with a module's name: " + name];
+  throw ["error", "invalid_require_path", "There are no modules yet: " + name];
 }

@@ -1,0 +1,18 @@
+//! What follows the configuration but is no part of a settings snapshot.
+
+use crate::auth::SecurityObject;
+
+use super::{App, log};
+
+impl App {
+    /// Has the server obey settings that were changed; called after every change.
+    pub fn apply_settings(&self) {
+        let settings = self.config.snapshot();
+        let security = SecurityObject::default_object(settings.couchdb.default_security);
+        self.registry.set_default_security(security.to_json().into_bytes().into());
+        log::set_level(settings.log.level);
+        for warning in &settings.warnings {
+            tracing::warn!("configuration: {warning}");
+        }
+    }
+}

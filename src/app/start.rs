@@ -1,0 +1,156 @@
+//! Building an [`App`]: configuration, accounts, store, system databases.
+//!
+//! When this has ended, all that a request may rely on is there and on disk: the server's uuid,
+//! the cookie secret, hashes in the place of clear passwords, and the system databases.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{self, Authenticator, NewAdmin, SecurityObject};
+use crate::config::{Config, ConfigError, Override, Persist};
+use crate::database::{CreateOptions, DatabaseError, DatabaseName, NameError, Registry};
+use crate::sandbox::{self, Sandbox};
+use crate::storage::{Engine, MemoryEngine, RocksEngine, RocksOptions, StorageError};
+
+use super::uuids::random_hex;
+use super::{App, SharedApp, UuidGenerator, log, now_s};
+
+/// The account that is made when there is no other.
+const FIRST_ADMIN: &str = "admin";
+const SYSTEM_DATABASES: [&str; 3] = ["_global_changes", "_replicator", "_users"];
+
+/// Where documents are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// In the data folder.
+    RocksDb,
+    /// In memory only: they are gone with the process.
+    Memory,
+}
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct StartOptions {
+    /// Holds `local.ini` and the store; made if it is not there.
+    pub data_dir: PathBuf,
+    /// Read before `local.ini`; they must exist.
+    pub config_files: Vec<PathBuf>,
+    /// Settings from the command line and the environment; they win over all files.
+    pub overrides: Vec<Override>,
+    pub storage: Storage,
+}
+
+/// A server's app, and the account that was made for it on its very first start.
+pub struct Started {
+    pub app: SharedApp,
+    pub new_admin: Option<NewAdmin>,
+}
+
+/// Why there is no server.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("cannot make the data folder {}: {source}", path.display())]
+    DataFolder { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot open the store: {0}")]
+    Storage(#[from] StorageError),
+    #[error("cannot open the databases: {0}")]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("cannot start the sandbox's threads: {0}")]
+    Sandbox(io::Error),
+    #[error("the admins' passwords could not be hashed")]
+    Accounts,
+}
+
+/// Builds the app.
+///
+/// # Errors
+/// See [`StartError`]; what was made until then stays.
+pub fn start(options: &StartOptions) -> Result<Started, StartError> {
+    make_folder(&options.data_dir)?;
+    let local_ini = options.data_dir.join("local.ini");
+    let config = Config::open(&options.config_files, local_ini, options.overrides.clone())?;
+    let config = Arc::new(config);
+    log::set_level(config.snapshot().log.level);
+    auth::ensure_cookie_secret(&config)?;
+    let uuid = ensure_uuid(&config)?;
+    // Hashing a password takes a tenth of a second and more; the store opens meanwhile.
+    let (new_admin, registry) = thread::scope(|scope| {
+        let accounts = scope.spawn(|| prepare_accounts(&config));
+        let registry = open_registry(options, &config);
+        (accounts.join().map_err(|_| StartError::Accounts), registry)
+    });
+    let app = App {
+        registry: registry?,
+        authenticator: Authenticator::new(config.clone()),
+        config,
+        sandbox: Sandbox::new(sandbox::Options::default()).map_err(StartError::Sandbox)?,
+        uuids: UuidGenerator::default(),
+        uuid,
+        stopping: CancellationToken::new(),
+    };
+    app.apply_settings();
+    Ok(Started { app: Arc::new(app), new_admin: new_admin?? })
+}
+
+fn make_folder(path: &Path) -> Result<(), StartError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    owner_only(&mut builder);
+    builder
+        .create(path)
+        .map_err(|source| StartError::DataFolder { path: path.to_owned(), source })
+}
+
+#[cfg(unix)]
+fn owner_only(builder: &mut DirBuilder) {
+    use std::os::unix::fs::DirBuilderExt;
+    builder.mode(0o700);
+}
+
+#[cfg(not(unix))]
+fn owner_only(_: &mut DirBuilder) {}
+
+fn ensure_uuid(config: &Config) -> Result<String, ConfigError> {
+    if let Some(uuid) = config.snapshot().couchdb.uuid.clone() {
+        return Ok(uuid);
+    }
+    let uuid = random_hex(32);
+    config.set("couchdb", "uuid", &uuid, Persist::Yes)?;
+    Ok(uuid)
+}
+
+fn prepare_accounts(config: &Config) -> Result<Option<NewAdmin>, ConfigError> {
+    auth::hash_plain_text_admins(config)?;
+    auth::create_first_admin(config, FIRST_ADMIN)
+}
+
+fn open_registry(options: &StartOptions, config: &Config) -> Result<Registry, StartError> {
+    let engine: Arc<dyn Engine> = match options.storage {
+        Storage::RocksDb => {
+            let folder = options.data_dir.join("store");
+            Arc::new(RocksEngine::open(&folder, &RocksOptions::default())?)
+        }
+        Storage::Memory => Arc::new(MemoryEngine::default()),
+    };
+    let default_security = config.snapshot().couchdb.default_security;
+    let security = SecurityObject::default_object(default_security).to_json();
+    let registry = Registry::open(engine, security.into_bytes().into())?;
+    for name in SYSTEM_DATABASES {
+        let name = DatabaseName::parse(name)?;
+        if !registry.exists(&name)? {
+            let options = CreateOptions { created_s: now_s(), ..CreateOptions::default() };
+            registry.create(&name, options)?;
+        }
+    }
+    Ok(registry)
+}

@@ -1,0 +1,552 @@
+//! Reading changes page by page: which rows, where a pass stands, what is still to come.
+//!
+//! Rules are CouchDB's (`fabric_view_changes`): `last_seq` is where the scan stopped, which a
+//! filter may put behind the last row, by one row where a limit stopped it; what is pending counts
+//! from the last row shown and knows no filter.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::database::{Change, Database, DatabaseError, Direction, IdRange};
+use crate::document::id::DESIGN_PREFIX;
+use crate::document::{DocId, Document, Rev};
+
+use super::{ChangesError, Filter};
+
+/// CouchDB's limit where none is given; `seq_interval` counts down from it.
+const LIMIT_MAX: u64 = 1_000_000_000_000_000;
+/// Rows that one page looks at, shown or not.
+const LOOKED_AT_MAX: u64 = 20_000;
+/// Rows that one page looks at where their documents are read.
+const DOCUMENTS_MAX: usize = 2_000;
+/// Documents read together: at first, at most, and how many bytes of them are aimed at.
+const BATCH_FIRST: usize = 32;
+const BATCH_MAX: usize = 256;
+const BATCH_BYTES: usize = 64 << 10;
+/// Design documents up to which the `_design` filter looks them up instead of scanning.
+const DESIGN_LOOKUPS_MAX: usize = 1_000;
+
+/// Which revisions of a document a row names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Style {
+    /// The winner.
+    #[default]
+    MainOnly,
+    /// All leaves, the winner first.
+    AllDocs,
+}
+
+/// Whether rows carry their winner's document.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Documents {
+    #[default]
+    No,
+    Winner,
+    /// With the list of its conflicts.
+    WinnerWithConflicts,
+}
+
+/// What a reader asks for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub style: Style,
+    pub filter: Filter,
+    /// Backward reads from the newest change to the oldest, whatever the start.
+    pub direction: Direction,
+    /// Rows over all passes; `None` for all.
+    pub limit: Option<u64>,
+    pub documents: Documents,
+    /// Ids up to which a `_doc_ids` filter looks documents up instead of scanning.
+    pub lookups_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            style: Style::MainOnly,
+            filter: Filter::Everything,
+            direction: Direction::Forward,
+            limit: None,
+            documents: Documents::No,
+            lookups_max: 0,
+        }
+    }
+}
+
+/// The document of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RowDocument<'a> {
+    NotAsked,
+    /// The document has changed since, and this revision's body is gone.
+    Gone,
+    Whole {
+        document: &'a Document,
+        conflicts: &'a [Rev],
+    },
+    /// Only the fields that a `_selector` filter names.
+    Fields(&'a Value),
+}
+
+/// One change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row<'a> {
+    pub seq: u64,
+    pub id: &'a DocId,
+    /// The winner is a tombstone.
+    pub deleted: bool,
+    /// Each with whether it is a tombstone.
+    pub revs: &'a [(Rev, bool)],
+    pub document: RowDocument<'a>,
+    /// Rows that the limit still allowed before this one.
+    pub allowed: u64,
+}
+
+/// Why a page ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// The reader had enough, or the page looked at many rows: ask for the next one.
+    PageEnd,
+    /// Everything up to the end of this pass.
+    PassEnd,
+    /// The limit of rows.
+    Limit,
+}
+
+/// A reader of rows: takes one and says whether it takes more.
+pub type Sink<'s> = dyn FnMut(&Row<'_>) -> ControlFlow<()> + 's;
+
+/// A position in a database's changes.
+#[derive(Debug)]
+pub struct Cursor {
+    db: Arc<Database>,
+    options: Options,
+    /// The sequence after which this pass began.
+    origin: u64,
+    /// The newest sequence of this pass.
+    upto: u64,
+    /// The next sequence to look at, in the direction of reading.
+    next: u64,
+    last_seq: u64,
+    remaining: u64,
+    /// Changes that a lookup found and that are still to be shown, in reading order.
+    found: Option<VecDeque<(u64, Change)>>,
+    /// Whether this pass may look documents up: only the first one may.
+    first_pass: bool,
+    /// What pending counts from: the last row shown, and how many rows were passed up to it.
+    shown: Option<u64>,
+    passed: u64,
+    shown_passed: u64,
+    ended: bool,
+    batch: usize,
+}
+
+/// What to do with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Show,
+    Skip,
+    Stop,
+}
+
+impl Cursor {
+    /// A cursor over the changes after `since` up to `newest`.
+    #[must_use]
+    pub fn new(db: Arc<Database>, since: u64, newest: u64, options: Options) -> Self {
+        let (next, last_seq) = match options.direction {
+            Direction::Forward => (since.saturating_add(1), since),
+            Direction::Backward => (newest, newest),
+        };
+        Self {
+            db,
+            origin: since,
+            upto: newest,
+            next,
+            last_seq,
+            remaining: options.limit.unwrap_or(LIMIT_MAX),
+            options,
+            found: None,
+            first_pass: true,
+            shown: None,
+            passed: 0,
+            shown_passed: 0,
+            ended: false,
+            batch: BATCH_FIRST,
+        }
+    }
+
+    #[must_use]
+    pub fn db(&self) -> &Arc<Database> {
+        &self.db
+    }
+
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Where the scan stands.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// The newest sequence of this pass.
+    #[must_use]
+    pub fn upto(&self) -> u64 {
+        self.upto
+    }
+
+    /// Goes on to `newest` after a pass has ended.
+    pub fn renew(&mut self, newest: u64) {
+        self.upto = newest.max(self.upto);
+        self.origin = self.last_seq;
+        self.next = self.last_seq.saturating_add(1);
+        (self.shown, self.passed, self.shown_passed) = (None, 0, 0);
+        (self.found, self.first_pass, self.ended) = (None, false, false);
+    }
+
+    /// Takes note that a page was read elsewhere, with every row shown.
+    pub fn skip_to(&mut self, seq: u64) {
+        self.last_seq = seq.max(self.last_seq);
+        self.next = self.last_seq.saturating_add(1);
+        self.shown = Some(self.last_seq);
+        self.ended = self.last_seq >= self.upto;
+    }
+
+    /// How many changes are still to come, without regard to the filter.
+    pub fn pending(&self) -> Result<u64, DatabaseError> {
+        let state = self.db.state();
+        let total = state.doc_count + state.doc_del_count;
+        if self.options.direction == Direction::Backward {
+            return Ok(total.saturating_sub(self.shown_passed));
+        }
+        if self.found.is_some() {
+            let all = self.db.pending(self.origin)?;
+            return Ok(all.saturating_sub(self.shown_passed));
+        }
+        if self.ended {
+            return Ok(0);
+        }
+        if self.origin == 0 && self.upto == state.update_seq {
+            return Ok(total.saturating_sub(self.shown_passed));
+        }
+        self.db.pending(self.shown.unwrap_or(self.origin))
+    }
+
+    /// Shows the next rows.
+    ///
+    /// # Errors
+    /// Where the database or a filter fails.
+    pub fn page(&mut self, sink: &mut Sink<'_>) -> Result<Reached, ChangesError> {
+        if self.remaining == 0 && matches!(self.options.filter, Filter::Everything) {
+            return Ok(Reached::Limit);
+        }
+        if self.first_pass && self.found.is_none() {
+            self.found = self.look_up()?;
+            self.first_pass = false;
+        }
+        let selects = self.options.filter.selector().is_some();
+        if selects || self.options.documents != Documents::No {
+            self.page_with_documents(sink)
+        } else {
+            self.plain_page(sink)
+        }
+    }
+
+    /// Whether a row is shown; moves the cursor behind it unless the limit stops before it.
+    fn judge(&mut self, seq: u64, passes: bool) -> Verdict {
+        if self.remaining == 0 {
+            if !passes {
+                self.last_seq = seq;
+                if self.shown.is_none() {
+                    (self.shown, self.shown_passed) = (Some(seq), self.passed + 1);
+                }
+            }
+            return Verdict::Stop;
+        }
+        self.last_seq = seq;
+        self.next = match self.options.direction {
+            Direction::Forward => seq.saturating_add(1),
+            Direction::Backward => seq.saturating_sub(1),
+        };
+        self.passed += 1;
+        if !passes {
+            return Verdict::Skip;
+        }
+        self.remaining -= 1;
+        (self.shown, self.shown_passed) = (Some(seq), self.passed);
+        Verdict::Show
+    }
+
+    /// Every row of this pass has been looked at.
+    fn end_pass(&mut self) -> Reached {
+        self.ended = true;
+        if self.options.direction == Direction::Forward {
+            self.last_seq = self.last_seq.max(self.upto);
+            self.next = self.last_seq.saturating_add(1);
+        }
+        if self.found.is_none() {
+            self.shown_passed = self.passed;
+        }
+        // A limit that is used up ends the feed even where nothing is left anyway.
+        if self.remaining == 0 { Reached::Limit } else { Reached::PassEnd }
+    }
+
+    /// The first and the last sequence of what is left of this pass.
+    fn rest(&self) -> (u64, u64) {
+        match self.options.direction {
+            Direction::Forward => (self.next, self.upto),
+            Direction::Backward => (1, self.next),
+        }
+    }
+
+    /// Rows whose documents nobody asks for.
+    fn plain_page(&mut self, sink: &mut Sink<'_>) -> Result<Reached, ChangesError> {
+        let mut looked_at = 0;
+        let mut reached = None;
+        let mut visit = |cursor: &mut Self, seq: u64, change: &Change| {
+            looked_at += 1;
+            let passes = cursor.options.filter.may_pass(&change.id);
+            reached = cursor.show_plain(seq, change, passes, sink);
+            if looked_at >= LOOKED_AT_MAX && reached.is_none() {
+                reached = Some(Reached::PageEnd);
+            }
+            if reached.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        if let Some(found) = self.found.take() {
+            let stopped =
+                found.iter().position(|(seq, change)| visit(self, *seq, change).is_break());
+            let judged = stopped.map_or(found.len(), |at| at + 1);
+            self.found = Some(found.into_iter().skip(judged).collect());
+        } else {
+            let (db, (first, last)) = (self.db.clone(), self.rest());
+            let direction = self.options.direction;
+            db.scan_changes(first, last, direction, &mut |seq, change| visit(self, seq, &change))?;
+        }
+        Ok(reached.unwrap_or_else(|| self.end_pass()))
+    }
+
+    fn show_plain(
+        &mut self,
+        seq: u64,
+        change: &Change,
+        passes: bool,
+        sink: &mut Sink<'_>,
+    ) -> Option<Reached> {
+        let allowed = self.remaining;
+        match self.judge(seq, passes) {
+            Verdict::Stop => Some(Reached::Limit),
+            Verdict::Skip => None,
+            Verdict::Show => {
+                let Change { id, deleted, .. } = change;
+                let revs = revs_of(change, self.options.style);
+                let document = RowDocument::NotAsked;
+                let more = sink(&Row { seq, id, deleted: *deleted, revs, document, allowed });
+                self.after_showing(more)
+            }
+        }
+    }
+
+    fn after_showing(&self, more: ControlFlow<()>) -> Option<Reached> {
+        if self.remaining == 0 && matches!(self.options.filter, Filter::Everything) {
+            Some(Reached::Limit)
+        } else {
+            more.is_break().then_some(Reached::PageEnd)
+        }
+    }
+
+    /// Rows that need their documents, to be shown or to be filtered: one batch of documents that
+    /// shows something, or many that show nothing.
+    fn page_with_documents(&mut self, sink: &mut Sink<'_>) -> Result<Reached, ChangesError> {
+        let mut looked_at = 0;
+        loop {
+            let rows = self.next_rows()?;
+            let is_last = rows.len() < self.batch;
+            looked_at += rows.len();
+            let documents = self.documents_of(&rows)?;
+            let mut shown = false;
+            for ((seq, change), documents) in rows.iter().zip(&documents) {
+                let reached = self.offer(*seq, change, documents, &mut |row| {
+                    shown = true;
+                    sink(row)
+                })?;
+                if let Some(found) = &mut self.found {
+                    found.pop_front();
+                }
+                if let Some(reached) = reached {
+                    return Ok(reached);
+                }
+            }
+            if is_last {
+                return Ok(self.end_pass());
+            }
+            if shown || looked_at >= DOCUMENTS_MAX {
+                return Ok(Reached::PageEnd);
+            }
+        }
+    }
+
+    /// The next changes, as many as a batch has; fewer at the end of the pass.
+    fn next_rows(&self) -> Result<Vec<(u64, Change)>, DatabaseError> {
+        if let Some(found) = &self.found {
+            return Ok(found.iter().take(self.batch).cloned().collect());
+        }
+        let mut rows = Vec::with_capacity(self.batch);
+        let (first, last) = self.rest();
+        self.db.scan_changes(first, last, self.options.direction, &mut |seq, change| {
+            rows.push((seq, change));
+            if rows.len() < self.batch { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(rows)
+    }
+
+    /// For each row the documents it needs, the winner's first; none for rows that are skipped.
+    fn documents_of(
+        &mut self,
+        rows: &[(u64, Change)],
+    ) -> Result<Vec<Vec<Option<Document>>>, DatabaseError> {
+        let Options { filter, style, .. } = &self.options;
+        let style = if filter.selector().is_some() { *style } else { Style::MainOnly };
+        let needed = |change: &'_ Change| {
+            if filter.may_pass(&change.id) { revs_of(change, style).len() } else { 0 }
+        };
+        let wanted: Vec<(DocId, Rev)> = rows
+            .iter()
+            .flat_map(|(_, change)| {
+                let revs = change.leaves.iter().take(needed(change));
+                revs.map(|(rev, _)| (change.id.clone(), rev.clone()))
+            })
+            .collect();
+        let mut documents = self.db.revisions(&wanted)?;
+        let bytes: usize = documents.iter().flatten().map(|document| document.body.len()).sum();
+        let mut rest = documents.drain(..);
+        let grouped =
+            rows.iter().map(|(_, change)| rest.by_ref().take(needed(change)).collect()).collect();
+        drop(rest);
+        let average = bytes / rows.len().max(1) + 1;
+        self.batch = (BATCH_BYTES / average).clamp(1, (self.batch * 2).min(BATCH_MAX));
+        Ok(grouped)
+    }
+
+    /// Filters a row by its documents and shows it with them.
+    fn offer(
+        &mut self,
+        seq: u64,
+        change: &Change,
+        documents: &[Option<Document>],
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<Reached>, ChangesError> {
+        let conflicts: Vec<Rev> = {
+            let others = change.leaves.iter().skip(1).filter(|(_, deleted)| !deleted);
+            others.map(|(rev, _)| rev.clone()).collect()
+        };
+        let mut revs = revs_of(change, self.options.style);
+        let chosen;
+        if let Some(selector) = self.options.filter.selector() {
+            let mut passing = Vec::new();
+            for (at, (rev, document)) in revs.iter().zip(documents).enumerate() {
+                let conflicts = if at == 0 { conflicts.as_slice() } else { &[] };
+                if let Some(document) = document
+                    && selector.matches(document, conflicts)?
+                {
+                    passing.push(rev.clone());
+                }
+            }
+            chosen = passing;
+            revs = &chosen;
+        } else if !self.options.filter.may_pass(&change.id) {
+            revs = &[];
+        }
+        let allowed = self.remaining;
+        match self.judge(seq, !revs.is_empty()) {
+            Verdict::Stop => Ok(Some(Reached::Limit)),
+            Verdict::Skip => Ok(None),
+            Verdict::Show => {
+                let winner = documents.first().and_then(Option::as_ref);
+                let fields = self.fields_of(winner, &conflicts);
+                let document = self.row_document(winner, &conflicts, fields.as_ref());
+                let Change { id, deleted, .. } = change;
+                let more = sink(&Row { seq, id, deleted: *deleted, revs, document, allowed });
+                Ok(self.after_showing(more))
+            }
+        }
+    }
+
+    fn fields_of(&self, winner: Option<&Document>, conflicts: &[Rev]) -> Option<Value> {
+        if self.options.documents == Documents::No {
+            return None;
+        }
+        self.options.filter.selector()?.project(winner?, conflicts)
+    }
+
+    fn row_document<'a>(
+        &self,
+        winner: Option<&'a Document>,
+        conflicts: &'a [Rev],
+        fields: Option<&'a Value>,
+    ) -> RowDocument<'a> {
+        let conflicts = match self.options.documents {
+            Documents::No => return RowDocument::NotAsked,
+            Documents::Winner => &[],
+            Documents::WinnerWithConflicts => conflicts,
+        };
+        match (winner, fields) {
+            (_, Some(fields)) => RowDocument::Fields(fields),
+            (Some(document), None) => RowDocument::Whole { document, conflicts },
+            (None, None) => RowDocument::Gone,
+        }
+    }
+
+    /// The changes of the documents that a filter names, where looking these up costs less than a
+    /// scan.
+    fn look_up(&self) -> Result<Option<VecDeque<(u64, Change)>>, DatabaseError> {
+        let ids: Vec<DocId> = match &self.options.filter {
+            Filter::DocIds(ids) if ids.len() as u64 <= self.options.lookups_max => {
+                ids.iter().cloned().collect()
+            }
+            Filter::Design => match self.design_ids()? {
+                Some(ids) => ids,
+                None => return Ok(None),
+            },
+            Filter::Everything | Filter::DocIds(_) | Filter::Selector(_) => return Ok(None),
+        };
+        let (first, last) = self.rest();
+        let heads = self.db.heads(&ids)?;
+        let changes = ids.into_iter().zip(heads).filter_map(|(id, head)| {
+            let head = head.filter(|head| (first..=last).contains(&head.seq))?;
+            let leaves = head.tree.leaves();
+            let deleted = leaves.first().is_some_and(|winner| winner.deleted);
+            let leaves = leaves.into_iter().map(|leaf| (leaf.rev(), leaf.deleted)).collect();
+            Some((head.seq, Change { id, deleted, leaves }))
+        });
+        let mut changes: Vec<(u64, Change)> = changes.collect();
+        changes.sort_by_key(|(seq, _)| *seq);
+        if self.options.direction == Direction::Backward {
+            changes.reverse();
+        }
+        Ok(Some(changes.into()))
+    }
+
+    /// The ids of all design documents, tombstones too; `None` where there are very many.
+    fn design_ids(&self) -> Result<Option<Vec<DocId>>, DatabaseError> {
+        let mut ids = Vec::new();
+        let all = IdRange::prefix(DESIGN_PREFIX);
+        self.db.scan_heads(&all, Direction::Forward, &mut |row| {
+            ids.extend(DocId::parse(row.id));
+            let few = ids.len() <= DESIGN_LOOKUPS_MAX;
+            if few { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok((ids.len() <= DESIGN_LOOKUPS_MAX).then_some(ids))
+    }
+}
+
+/// The leaves that a row names.
+fn revs_of(change: &Change, style: Style) -> &[(Rev, bool)] {
+    match style {
+        Style::MainOnly => change.leaves.get(..1).unwrap_or_default(),
+        Style::AllDocs => &change.leaves,
+    }
+}

@@ -1,0 +1,16 @@
+//! Why changes could not be read.
+
+use thiserror::Error;
+
+use crate::database::DatabaseError;
+use crate::mango::selector::SelectorError;
+
+/// The failure of a page.
+#[derive(Debug, Error)]
+pub enum ChangesError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The selector failed on a document.
+    #[error(transparent)]
+    Selector(#[from] SelectorError),
+}

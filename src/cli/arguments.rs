@@ -1,0 +1,203 @@
+//! What can be said on the command line and in the environment.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::app::{StartOptions, Storage};
+use crate::config::{LogLevel, Override};
+
+/// A CouchDB-compatible replicating document database server.
+#[derive(Debug, Parser)]
+#[command(name = "settee", version, arg_required_else_help = true)]
+pub struct Settee {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the server
+    Serve(Serve),
+}
+
+/// `settee serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Folder of databases and local.ini
+    #[arg(long, value_name = "DIR", env = "SETTEE_DATA_DIR", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// Address to listen at: an IP address, `localhost` or `any` [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDR", env = "SETTEE_BIND", value_parser = bind_address)]
+    pub bind: Option<IpAddr>,
+    /// Port to listen at; 0 picks a free one [default: 5984]
+    #[arg(long, value_name = "N", env = "SETTEE_PORT")]
+    pub port: Option<u16>,
+    /// A server admin's account
+    #[arg(long, value_name = "NAME:PASSWORD", env = "SETTEE_ADMIN", hide_env_values = true)]
+    pub admin: Option<Admin>,
+    /// An ini file to read before the data folder's local.ini; may be given several times
+    #[arg(long, value_name = "FILE.ini", env = "SETTEE_CONFIG", value_delimiter = ',')]
+    pub config: Vec<PathBuf>,
+    /// Where databases are kept
+    #[arg(long, value_name = "KIND", env = "SETTEE_STORAGE", default_value = "rocksdb")]
+    pub storage: StorageKind,
+    /// How much is logged: debug, info, notice, warning, error ... none [default: info]
+    #[arg(long, value_name = "LEVEL", env = "SETTEE_LOG_LEVEL", value_parser = log_level)]
+    pub log_level: Option<Level>,
+    /// As CouchDB's containers have it
+    #[arg(long, hide = true, env = "COUCHDB_USER", requires = "couchdb_password")]
+    couchdb_user: Option<String>,
+    #[arg(long, hide = true, env = "COUCHDB_PASSWORD", requires = "couchdb_user")]
+    couchdb_password: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StorageKind {
+    /// On disk
+    #[value(name = "rocksdb")]
+    RocksDb,
+    /// Gone when the server stops
+    Memory,
+}
+
+/// An account with its clear password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Admin {
+    name: String,
+    password: String,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl FromStr for Admin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some((name, password)) if !name.is_empty() && !password.is_empty() => {
+                Ok(Self { name: name.to_owned(), password: password.to_owned() })
+            }
+            _ => Err("expected NAME:PASSWORD"),
+        }
+    }
+}
+
+/// A level, and the word for it in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Level {
+    pub level: LogLevel,
+    word: String,
+}
+
+fn log_level(text: &str) -> Result<Level, &'static str> {
+    let level = LogLevel::parse(text);
+    let level = level.ok_or("expected debug, info, notice, warning, error, critical or none")?;
+    Ok(Level { level, word: text.to_owned() })
+}
+
+fn bind_address(text: &str) -> Result<IpAddr, &'static str> {
+    match text {
+        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        "any" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        address => address.parse().map_err(|_| "expected an IP address, localhost or any"),
+    }
+}
+
+impl Serve {
+    /// What the app is started with. Flags and variables win over every file.
+    pub fn start_options(&self) -> StartOptions {
+        let mut overrides = Vec::new();
+        let mut set = |section: &str, key: &str, value: Option<String>| {
+            overrides.extend(value.map(|value| Override::new(section, key, value)));
+        };
+        set("chttpd", "bind_address", self.bind.map(|address| address.to_string()));
+        set("chttpd", "port", self.port.map(|port| port.to_string()));
+        set("log", "level", self.log_level.as_ref().map(|level| level.word.clone()));
+        let couchdb = self.couchdb_user.clone().zip(self.couchdb_password.clone());
+        let couchdb = couchdb.map(|(name, password)| Admin { name, password });
+        if let Some(Admin { name, password }) = self.admin.clone().or(couchdb) {
+            set("admins", &name, Some(password));
+        }
+        StartOptions {
+            data_dir: self.data_dir.clone(),
+            config_files: self.config.clone(),
+            overrides,
+            storage: match self.storage {
+                StorageKind::RocksDb => Storage::RocksDb,
+                StorageKind::Memory => Storage::Memory,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &str) -> Result<Serve, String> {
+        let words = ["settee", "serve"].into_iter().chain(arguments.split_whitespace());
+        match Settee::try_parse_from(words) {
+            Ok(Settee { command: Command::Serve(serve) }) => Ok(serve),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn flags_become_settings() {
+        let check = |arguments: &str, expect: &[(&str, &str, &str)]| {
+            let options = parse(arguments).unwrap().start_options();
+            let expect: Vec<_> =
+                expect.iter().map(|(section, key, value)| Override::new(*section, *key, *value));
+            assert_eq!(options.overrides, expect.collect::<Vec<_>>(), "{arguments}");
+        };
+        check("", &[]);
+        check("--port 0", &[("chttpd", "port", "0")]);
+        check("--bind any", &[("chttpd", "bind_address", "0.0.0.0")]);
+        check("--bind ::1", &[("chttpd", "bind_address", "::1")]);
+        check("--log-level warning", &[("log", "level", "warning")]);
+        check("--admin bob:a:b", &[("admins", "bob", "a:b")]);
+        check("--couchdb-user u --couchdb-password p", &[("admins", "u", "p")]);
+        check("--admin a:b --couchdb-user u --couchdb-password p", &[("admins", "a", "b")]);
+    }
+
+    #[test]
+    fn the_rest() {
+        let options = parse("--storage memory --config a.ini --config b.ini").unwrap();
+        let options = options.start_options();
+        assert_eq!(options.storage, Storage::Memory);
+        assert_eq!(options.config_files, [PathBuf::from("a.ini"), PathBuf::from("b.ini")]);
+        assert_eq!(options.data_dir, PathBuf::from("./data"));
+        assert_eq!(parse("").unwrap().start_options().storage, Storage::RocksDb);
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for arguments in [
+            "--port 65536",
+            "--bind example.com",
+            "--admin bob",
+            "--admin :x",
+            "--admin bob:",
+            "--storage disk",
+            "--log-level loud",
+            "--couchdb-user u",
+            "extra",
+        ] {
+            assert!(parse(arguments).is_err(), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let shown = format!("{:?}", parse("--admin bob:hidden-word").unwrap().admin);
+        assert!(shown.contains("bob") && !shown.contains("hidden-word"), "{shown}");
+    }
+}

@@ -1,0 +1,295 @@
+//! `POST /{db}/_bulk_docs`: many documents in one request.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use axum::http::{Method, StatusCode};
+
+use bytes::Bytes;
+
+use crate::app::SharedApp;
+use crate::blocking;
+use crate::config::Settings;
+use crate::database::{Base, Database, Edit, EditOutcome, LocalEdit, LocalOutcome};
+use crate::document::DocId;
+use crate::document::encode::write_string;
+use crate::document::incoming::{Bulk, Incoming, Limits, parse_bulk};
+
+use super::databases::write_ok;
+use super::documents_write::{self, parse, replicated_path, require_design_role};
+use super::error::ApiError;
+use super::local_docs;
+use super::multipart_put;
+use super::request::{Request, check_doc_id};
+use super::respond::{self, Answer};
+use super::router::Role;
+
+/// Requests up to this size are read on the async worker.
+const INLINE_BYTES_MAX: usize = 16 << 10;
+/// Text of the documents that are held as edits at one time. A larger request is checked as a
+/// whole first and then written part by part.
+const PART_BYTES_MAX: usize = 4 << 20;
+
+/// Where the outcome of each document is found.
+#[derive(Debug, Clone, Copy)]
+enum Slot {
+    Edit(usize),
+    Local(usize),
+}
+
+/// A request with the places of its documents.
+#[derive(Debug, Clone)]
+struct BulkRequest {
+    body: Bytes,
+    documents: Arc<[Range<usize>]>,
+    new_edits: bool,
+    all_or_nothing: bool,
+}
+
+/// Documents that are written together.
+#[derive(Debug, Default)]
+struct Part {
+    slots: Vec<Slot>,
+    edits: Vec<Edit>,
+    locals: Vec<LocalEdit>,
+    designs: Vec<(DocId, Incoming)>,
+}
+
+/// What reading a document needs of the server.
+#[derive(Debug, Clone)]
+struct Reader {
+    app: SharedApp,
+    settings: Arc<Settings>,
+    db: Arc<Database>,
+}
+
+/// `POST /{db}/_bulk_docs`.
+pub async fn bulk_docs(mut request: Request, db: Arc<Database>, role: Role) -> Answer {
+    request.allow(&[Method::POST], "POST")?;
+    request.require_json()?;
+    let body = request.bytes().await?;
+    let large = body.len() > INLINE_BYTES_MAX;
+    let find = move || BulkRequest::find(body);
+    let bulk = if large { blocking::run("find bulk documents", find).await?? } else { find()? };
+    let (app, settings) = (request.app.clone(), request.settings.clone());
+    let reader = Reader { app, settings, db: db.clone() };
+    if bulk.all_or_nothing {
+        let refused = blocking::run("refuse bulk documents", move || reader.refuse(&bulk));
+        return Ok(respond::json_bytes(StatusCode::EXPECTATION_FAILED, refused.await??));
+    }
+    let parts = bulk.parts();
+    if parts.len() > 1 {
+        let (checking, all) = (reader.clone(), bulk.clone());
+        blocking::run("check bulk documents", move || checking.check(&all)).await??;
+    }
+    let mut out = vec![b'['];
+    for part in parts {
+        let (reading, all) = (reader.clone(), bulk.clone());
+        let read = move || reading.read(&all, part);
+        let part = if large { blocking::run("read bulk documents", read).await?? } else { read()? };
+        for (id, incoming) in &part.designs {
+            require_design_role(&request, role)?;
+            documents_write::check_design(&request.app, &db, id, incoming).await?;
+        }
+        part.write(&db, bulk.new_edits, &mut out).await?;
+    }
+    documents_write::maybe_compact(&db);
+    out.extend_from_slice(b"]\n");
+    Ok(respond::json_bytes(StatusCode::CREATED, out))
+}
+
+impl BulkRequest {
+    fn find(body: Bytes) -> Result<Self, ApiError> {
+        let Bulk { documents, new_edits, all_or_nothing } = parse_bulk(&body, &Limits::default())?;
+        let start = body.as_ptr() as usize;
+        let span = |text: &&[u8]| {
+            let at = (text.as_ptr() as usize).saturating_sub(start);
+            at..at + text.len()
+        };
+        let documents = documents.iter().map(span).collect();
+        Ok(Self { documents, new_edits, all_or_nothing, body })
+    }
+
+    /// Ranges of documents whose text is about [`PART_BYTES_MAX`] together.
+    fn parts(&self) -> Vec<Range<usize>> {
+        let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0);
+        for (at, document) in self.documents.iter().enumerate() {
+            if bytes > 0 && bytes + document.len() > PART_BYTES_MAX {
+                parts.push(start..at);
+                (start, bytes) = (at, 0);
+            }
+            bytes += document.len();
+        }
+        parts.push(start..self.documents.len());
+        parts
+    }
+
+    fn text(&self, document: &Range<usize>) -> &[u8] {
+        self.body.get(document.clone()).unwrap_or_default()
+    }
+}
+
+impl Reader {
+    /// A document's id, from the server where it brings none, and its content.
+    fn document(&self, text: &[u8]) -> Result<(DocId, Incoming), ApiError> {
+        let mut incoming = parse(&self.settings, text)?;
+        let new_id = || self.app.uuids.next(&self.settings.uuids);
+        let id = incoming.id.take().unwrap_or_else(new_id);
+        Ok((check_doc_id(&self.db, &self.settings, &id)?, incoming))
+    }
+
+    /// One wrong document is the end of the whole request, before anything is written.
+    fn check(&self, bulk: &BulkRequest) -> Result<(), ApiError> {
+        for document in bulk.documents.iter() {
+            let (id, incoming) = self.document(bulk.text(document))?;
+            if id.is_local() {
+                local_docs::edit(id, incoming)?;
+            } else if !bulk.new_edits {
+                replicated_path(incoming.revisions.as_ref(), incoming.rev)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, bulk: &BulkRequest, part: Range<usize>) -> Result<Part, ApiError> {
+        let mut read = Part::default();
+        for document in bulk.documents.get(part).unwrap_or_default() {
+            let (id, incoming) = self.document(bulk.text(document))?;
+            if id.is_local() {
+                read.slots.push(Slot::Local(read.locals.len()));
+                read.locals.push(local_docs::edit(id, incoming)?);
+                continue;
+            }
+            let base = if bulk.new_edits {
+                incoming.rev.clone().map_or(Base::New, Base::On)
+            } else {
+                let rev = incoming.rev.clone();
+                Base::Replicated(replicated_path(incoming.revisions.as_ref(), rev)?)
+            };
+            if id.is_design() {
+                let checked = Incoming { attachments: None, ..incoming.clone() };
+                read.designs.push((id.clone(), checked));
+            }
+            let attachments = match incoming.attachments {
+                Some(listed) => {
+                    multipart_put::edit_attachments_blocking(&self.db, &self.settings, listed)?
+                }
+                None => Vec::new(),
+            };
+            let Incoming { deleted, body, body_term, .. } = incoming;
+            read.slots.push(Slot::Edit(read.edits.len()));
+            read.edits.push(Edit { id, base, deleted, body, body_term, attachments });
+        }
+        Ok(read)
+    }
+
+    /// CouchDB's answer to `all_or_nothing`: every document refused.
+    fn refuse(&self, bulk: &BulkRequest) -> Result<Vec<u8>, ApiError> {
+        let mut out = vec![b'['];
+        for document in bulk.documents.iter() {
+            let (id, incoming) = self.document(bulk.text(document))?;
+            write_refused(&mut out, &id, incoming.rev.as_ref());
+        }
+        out.extend_from_slice(b"]\n");
+        Ok(out)
+    }
+}
+
+impl Part {
+    /// Writes the part durably and appends the outcomes.
+    async fn write(
+        self,
+        db: &Arc<Database>,
+        new_edits: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ApiError> {
+        let ids: Vec<DocId> = self.edits.iter().map(|edit| edit.id.clone()).collect();
+        let local_ids: Vec<DocId> = self.locals.iter().map(|edit| edit.id.clone()).collect();
+        let (mut edited, mut locals) = (Vec::new(), Vec::new());
+        if !self.edits.is_empty() {
+            edited = blocking::settle(db.edit(self.edits)?).await?;
+        }
+        if !self.locals.is_empty() {
+            locals = blocking::settle(db.edit_locals(self.locals)?).await?;
+        }
+        for slot in self.slots {
+            let start = out.len();
+            if start > 1 {
+                out.push(b',');
+            }
+            let written = match slot {
+                Slot::Edit(at) => write_edit(out, ids.get(at), edited.get(at), !new_edits)?,
+                Slot::Local(at) => write_local(out, local_ids.get(at), locals.get(at), !new_edits),
+            };
+            if !written {
+                out.truncate(start);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Replicated documents are listed only where they failed.
+fn write_edit(
+    out: &mut Vec<u8>,
+    id: Option<&DocId>,
+    outcome: Option<&EditOutcome>,
+    replicated: bool,
+) -> Result<bool, ApiError> {
+    let (Some(id), Some(outcome)) = (id, outcome) else { return Ok(false) };
+    match outcome {
+        EditOutcome::Saved(_) | EditOutcome::Known(_) if replicated => Ok(false),
+        EditOutcome::Saved(rev) | EditOutcome::Known(rev) => {
+            write_ok(out, id.as_str(), &rev.to_string());
+            Ok(true)
+        }
+        EditOutcome::Conflict => {
+            out.extend_from_slice(b"{\"id\":");
+            write_string(out, id.as_str());
+            out.extend_from_slice(
+                b",\"error\":\"conflict\",\"reason\":\"Document update conflict.\"}",
+            );
+            Ok(true)
+        }
+        // CouchDB refuses the request as a whole; what it has written by then stays.
+        EditOutcome::MissingStub { name } => {
+            Err(ApiError::MissingStub { id: id.to_string(), name: name.clone() })
+        }
+    }
+}
+
+fn write_local(
+    out: &mut Vec<u8>,
+    id: Option<&DocId>,
+    outcome: Option<&LocalOutcome>,
+    replicated: bool,
+) -> bool {
+    match (id, outcome) {
+        (Some(id), Some(LocalOutcome::Saved(rev))) if !replicated => {
+            write_ok(out, id.as_str(), &format!("0-{rev}"));
+            true
+        }
+        (Some(id), Some(LocalOutcome::Missing)) => {
+            out.extend_from_slice(b"{\"id\":");
+            write_string(out, id.as_str());
+            out.extend_from_slice(b",\"error\":\"not_found\",\"reason\":\"missing\"}");
+            true
+        }
+        _ => false,
+    }
+}
+
+fn write_refused(out: &mut Vec<u8>, id: &DocId, rev: Option<&crate::document::Rev>) {
+    if out.len() > 1 {
+        out.push(b',');
+    }
+    out.extend_from_slice(b"{\"id\":");
+    write_string(out, id.as_str());
+    out.extend_from_slice(b",\"rev\":");
+    let rev = rev.map_or_else(|| "0-".to_owned(), ToString::to_string);
+    write_string(out, &rev);
+    out.extend_from_slice(
+        b",\"error\":\"not_implemented\",\"reason\":\"all_or_nothing is not supported\"}",
+    );
+}
+

@@ -1,0 +1,89 @@
+//! What looks after a database: compaction, cleanups, and answers of a cluster of one node.
+
+use std::sync::Arc;
+
+use axum::http::{Method, StatusCode};
+use serde_json::json;
+
+use crate::blocking;
+use crate::database::Database;
+use crate::document::DocId;
+
+use super::error::ApiError;
+use super::request::Request;
+use super::respond::{self, Answer};
+use super::router::Role;
+use super::settings::require_admin;
+
+/// The name of the one node.
+pub const NODE: &str = "settee@127.0.0.1";
+
+/// `POST /{db}/_ensure_full_commit`: every acknowledged write is durable already.
+pub fn ensure_full_commit(request: &Request, db: &Database) -> Answer {
+    request.allow(&[Method::POST], "POST")?;
+    request.require_json()?;
+    let answer = json!({"ok": true, "instance_start_time": db.created_s().to_string()});
+    Ok(respond::json(StatusCode::CREATED, &answer))
+}
+
+/// `POST /{db}/_compact` and `/{db}/_compact/{ddoc}`.
+pub fn compact(request: &Request, db: &Arc<Database>, role: Role) -> Answer {
+    request.allow(&[Method::POST], "POST")?;
+    require_admin(role)?;
+    request.require_json()?;
+    if let Some(name) = request.path.get(2) {
+        let id = DocId::parse(&format!("_design/{name}"))?;
+        let winner = db.winner(&id)?.filter(|winner| !winner.deleted);
+        winner.ok_or_else(ApiError::missing)?;
+        return respond::ok_true(StatusCode::ACCEPTED);
+    }
+    let db = db.clone();
+    blocking::start("compact", move || {
+        if let Err(error) = db.compact() {
+            tracing::warn!(db.name = %db.name(), %error, "compaction failed");
+        }
+    });
+    respond::ok_true(StatusCode::ACCEPTED)
+}
+
+/// `POST /{db}/_view_cleanup`.
+pub fn view_cleanup(request: &Request, role: Role) -> Answer {
+    request.allow(&[Method::POST], "POST")?;
+    require_admin(role)?;
+    respond::ok_true(StatusCode::ACCEPTED)
+}
+
+/// `POST /{db}/_search_cleanup`, `/{db}/_nouveau_cleanup`.
+pub fn cleanup(request: &Request, role: Role) -> Answer {
+    view_cleanup(request, role)
+}
+
+/// `POST /{db}/_sync_shards`.
+pub fn sync_shards(request: &Request) -> Answer {
+    request.allow(&[Method::POST], "POST")?;
+    request.require_server_admin()?;
+    respond::ok_true(StatusCode::ACCEPTED)
+}
+
+/// `GET /{db}/_shards` and `/{db}/_shards/{id}`: one shard on one node.
+pub fn shards(request: &Request) -> Answer {
+    request.allow(&[Method::GET], "GET")?;
+    let range = "00000000-ffffffff";
+    match request.path.get(2) {
+        None => respond::ok(&json!({"shards": {range: [NODE]}})),
+        Some(_) => respond::ok(&json!({"range": range, "nodes": [NODE]})),
+    }
+}
+
+/// `POST /{db}/_temp_view`.
+pub fn temp_view(request: &Request) -> Answer {
+    request.allow(&[Method::POST], "POST")?;
+    Err(ApiError::Gone)
+}
+
+/// Resources of queries that this server does not answer yet.
+pub fn later_post(request: &Request) -> Answer {
+    request.allow(&[Method::POST], "POST")?;
+    request.require_json()?;
+    Err(ApiError::NotImplemented)
+}

@@ -1,0 +1,81 @@
+//! `/{db}/_partition/{p}` and what can be asked of one partition.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::blocking;
+use crate::database::{Database, DatabaseError, Direction, IdRange};
+use crate::document::{DocId, Rev};
+
+use super::all_docs;
+use super::error::ApiError;
+use super::maintenance;
+use super::request::Request;
+use super::respond::{self, Answer};
+
+/// Documents whose sizes are read at once.
+const BATCH: usize = 500;
+
+/// Everything below `/{db}/_partition`.
+pub async fn partition(request: Request, db: Arc<Database>) -> Answer {
+    if !db.is_partitioned() {
+        return Err(ApiError::bad_request("database is not partitioned"));
+    }
+    let name = match request.path.get(2).map(String::as_str) {
+        None | Some("") => {
+            return Err(ApiError::IllegalPartition { reason: "Partition must not be empty" });
+        }
+        Some(name) if name.starts_with('_') => {
+            let reason = "Partition must not start with an underscore";
+            return Err(ApiError::IllegalPartition { reason });
+        }
+        Some(name) => name.to_owned(),
+    };
+    let rest: Vec<&str> = request.path.iter().skip(3).map(String::as_str).collect();
+    match rest.as_slice() {
+        [] => {
+            request.allow(&[Method::GET], "GET")?;
+            let info = blocking::run("partition info", move || info(&db, &name)).await??;
+            respond::ok(&info)
+        }
+        ["_all_docs"] => all_docs::partition_all_docs(request, db, name).await,
+        ["_find" | "_explain"] => maintenance::later_post(&request),
+        ["_design", ..] => Err(ApiError::NotImplemented),
+        _ => Err(ApiError::missing()),
+    }
+}
+
+fn info(db: &Database, name: &str) -> Result<Value, DatabaseError> {
+    let (mut live, mut deleted, mut winners) = (0u64, 0u64, Vec::new());
+    let ids = IdRange::prefix(&format!("{name}:"));
+    db.scan_heads(&ids, Direction::Forward, &mut |row| {
+        *(if row.deleted { &mut deleted } else { &mut live }) += 1;
+        if let Ok(id) = DocId::parse(row.id) {
+            winners.push((id, row.rev));
+        }
+        ControlFlow::Continue(())
+    })?;
+    let mut bytes = 0u64;
+    for batch in winners.chunks(BATCH) {
+        bytes += external_bytes(db, batch)?;
+    }
+    Ok(json!({
+        "db_name": db.name().as_str(),
+        "sizes": {"active": bytes, "external": bytes},
+        "partition": name,
+        "doc_count": live,
+        "doc_del_count": deleted,
+    }))
+}
+
+fn external_bytes(db: &Database, winners: &[(DocId, Rev)]) -> Result<u64, DatabaseError> {
+    let documents = db.revisions(winners)?;
+    let size = |document: &crate::document::Document| {
+        let attachments: u64 = document.attachments.iter().map(|att| att.encoded_length).sum();
+        document.body.len() as u64 + attachments
+    };
+    Ok(documents.iter().flatten().map(size).sum())
+}

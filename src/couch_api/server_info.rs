@@ -1,0 +1,154 @@
+//! Resources that tell about the server: `/`, `/_up`, `/_uuids`, `/_membership`,
+//! `/_active_tasks`, and `/_replicate`.
+
+use std::time::Instant;
+
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::app::now_s;
+use crate::config::MaintenanceMode;
+use crate::database::{Compaction, Database};
+
+use super::error::ApiError;
+use super::request::Request;
+use super::respond::{self, Answer};
+
+/// The release of CouchDB whose API is spoken.
+const API_VERSION: &str = "3.5.0";
+/// What a CouchDB without its optional engines names.
+const FEATURES: [&str; 5] =
+    ["access-ready", "partitioned", "pluggable-storage-engines", "reshard", "scheduler"];
+/// This node in places where CouchDB names one of a cluster.
+pub const NODE_NAME: &str = "settee@127.0.0.1";
+/// Uuids must never be answered from a cache: a date in the past, on purpose.
+const EXPIRED: HeaderValue = HeaderValue::from_static("Mon, 01 Jan 1990 00:00:00 GMT");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// `GET /`.
+pub fn welcome(request: &Request) -> Answer {
+    request.allow(&[Method::GET], "GET,HEAD")?;
+    let vendor = request.settings.vendor_name.as_deref().unwrap_or("settee");
+    respond::ok(&json!({
+        "couchdb": "Welcome",
+        "version": API_VERSION,
+        "git_sha": "settee",
+        "uuid": request.app.uuid,
+        "features": FEATURES,
+        "vendor": {"name": vendor, "version": env!("CARGO_PKG_VERSION")},
+    }))
+}
+
+/// `GET /_up`.
+pub fn up(request: &Request) -> Answer {
+    request.allow(&[Method::GET], "GET,HEAD")?;
+    let down = |status: &str| Ok(respond::json(StatusCode::NOT_FOUND, &json!({"status": status})));
+    match request.settings.couchdb.maintenance_mode {
+        MaintenanceMode::Off => respond::ok(&json!({"status": "ok", "seeds": {}})),
+        MaintenanceMode::On => down("maintenance_mode"),
+        MaintenanceMode::NoLoadBalancer => down("nolb"),
+    }
+}
+
+/// `GET /_uuids`.
+pub fn uuids(request: &Request) -> Answer {
+    request.allow(&[Method::GET], "GET")?;
+    let settings = &request.settings.uuids;
+    let count = uuid_count(request.query.get("count"), settings.max_count)?;
+    let uuids: Vec<String> = (0..count).map(|_| request.app.uuids.next(settings)).collect();
+    let etag = respond::content_etag(&[uuids.concat().as_bytes()]);
+    if request.matches_etag(&etag) {
+        return Ok(respond::not_modified(&etag));
+    }
+    let response = respond::json(StatusCode::OK, &json!({"uuids": uuids}));
+    Ok(uncached(respond::with(response, header::ETAG, &etag)))
+}
+
+fn uncached(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, NO_CACHE);
+    headers.insert(header::PRAGMA, NO_CACHE);
+    headers.insert(header::EXPIRES, EXPIRED);
+    response
+}
+
+fn uuid_count(text: Option<&str>, max: u64) -> Result<u64, ApiError> {
+    let Some(text) = text else { return Ok(1) };
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_zero = digits.bytes().all(|byte| byte == b'0');
+    if !is_number || text.starts_with('-') && !is_zero {
+        return Err(ApiError::bad_request("count must be a positive integer"));
+    }
+    // A number of many digits is too large, too.
+    match digits.parse() {
+        Ok(count) if count <= max => Ok(count),
+        _ => Err(ApiError::bad_request("count parameter too large")),
+    }
+}
+
+/// `GET /_membership`.
+pub fn membership(request: &Request) -> Answer {
+    request.allow(&[Method::GET], "GET")?;
+    respond::ok(&json!({"all_nodes": [NODE_NAME], "cluster_nodes": [NODE_NAME]}))
+}
+
+/// `GET /_active_tasks`: the compactions under way.
+pub fn active_tasks(request: &Request) -> Answer {
+    request.allow(&[Method::GET], "GET,HEAD")?;
+    let running = request.app.registry.compacting();
+    let tasks = running.iter().map(|(db, compaction)| compaction_task(db, *compaction)).collect();
+    respond::ok(&Value::Array(tasks))
+}
+
+fn compaction_task(db: &Database, compaction: Compaction) -> Value {
+    let seconds_ago = |moment: Instant| now_s().saturating_sub(moment.elapsed().as_secs());
+    // Documents may be written while it runs.
+    let total = compaction.documents.max(compaction.documents_done);
+    json!({
+        "node": NODE_NAME,
+        "pid": db.name().as_str(),
+        "type": "database_compaction",
+        "database": db.name().as_str(),
+        "process_status": "running",
+        "started_on": seconds_ago(compaction.started),
+        "updated_on": seconds_ago(compaction.updated),
+        "changes_done": compaction.documents_done,
+        "total_changes": total,
+        "progress": (compaction.documents_done * 100).checked_div(total).unwrap_or(100),
+    })
+}
+
+/// `POST /_replicate`. As in CouchDB the body is read before anything else is looked at.
+pub async fn replicate(mut request: Request) -> Answer {
+    request.json_object().await?;
+    request.allow(&[Method::POST], "POST")?;
+    request.require_json()?;
+    request.user.require_authenticated()?;
+    Err(ApiError::NotImplemented)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_uuids() {
+        let check = |text: Option<&str>, expect: Result<u64, &str>| {
+            let found = uuid_count(text, 1000).map_err(|error| error.to_string());
+            assert_eq!(found.as_ref().map_err(String::as_str), expect.as_ref().map_err(|e| *e));
+        };
+        check(None, Ok(1));
+        check(Some("0"), Ok(0));
+        check(Some("-0"), Ok(0));
+        check(Some("+7"), Ok(7));
+        check(Some("1000"), Ok(1000));
+        for large in ["1001", "99999999999999999999999999"] {
+            check(Some(large), Err("count parameter too large"));
+        }
+        for bad in ["", "-", "-1", "1.5", "x", "1 ", "--1", "-99999999999999999999999999"] {
+            check(Some(bad), Err("count must be a positive integer"));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Which answers are compressed (gzip, zstd) for clients that take it. CouchDB compresses none.
+//!
+//! Only what gains: lists and documents of some size. Never attachments, which are stored
+//! compressed where that pays and whose length clients rely on; never parts of anything; never
+//! feeds, whose every row must go out at once. `[chttpd] compress_responses` turns it off.
+
+use axum::body::HttpBody;
+use axum::http::{self, Extensions, HeaderMap, Method, StatusCode, Version, header};
+use axum::response::Response;
+use tower_http::CompressionLevel;
+use tower_http::compression::Compression;
+
+use crate::config::Settings;
+
+/// Smaller bodies are not worth it.
+const BYTES_MIN: u64 = 1024;
+
+type Predicate = fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool;
+
+/// Compresses the marked responses of `inner`.
+pub fn layer<S>(inner: S) -> Compression<S, Predicate> {
+    let marked: Predicate = |_, _, _, extensions| extensions.get::<Marked>().is_some();
+    Compression::new(inner).quality(CompressionLevel::Fastest).compress_when(marked)
+}
+
+/// Stands on a response that is to be compressed.
+#[derive(Debug, Clone, Copy)]
+struct Marked;
+
+/// Whether the answer to a request may be compressed, as far as the request tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    Yes,
+    No,
+}
+
+impl Wanted {
+    pub fn of<B>(request: &http::Request<B>) -> Self {
+        let encodings = request.headers().contains_key(header::ACCEPT_ENCODING);
+        let query = request.uri().query().unwrap_or_default();
+        if encodings && request.method() != Method::HEAD && !is_feed(query) {
+            Self::Yes
+        } else {
+            Self::No
+        }
+    }
+
+    /// Marks a response that is worth it.
+    pub fn mark(self, mut response: Response, settings: &Settings) -> Response {
+        let wanted = self == Self::Yes && settings.chttpd.compress_responses;
+        if wanted && is_worth_it(&response) {
+            response.extensions_mut().insert(Marked);
+        }
+        response
+    }
+}
+
+fn is_feed(query: &str) -> bool {
+    let mut feeds = query.split(['&', ';']).filter_map(|pair| pair.strip_prefix("feed="));
+    feeds.any(|feed| feed != "normal")
+}
+
+fn is_worth_it(response: &Response) -> bool {
+    let headers = response.headers();
+    let is_attachment =
+        headers.contains_key(header::ACCEPT_RANGES) || headers.contains_key("content-md5");
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default();
+    let is_text = content_type.starts_with("application/json")
+        || content_type.starts_with("text/") && !content_type.starts_with("text/event-stream");
+    let large = response.body().size_hint().exact().is_none_or(|bytes| bytes >= BYTES_MIN);
+    let whole = !matches!(
+        response.status(),
+        StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT
+    );
+    large && is_text && whole && !is_attachment
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn only_large_lists_and_documents() {
+        let check = |query: &str, encoding: &str, answer: (u16, &str, usize), expect: bool| {
+            let request = http::Request::get(format!("/db/_changes?{query}"));
+            let request = match encoding {
+                "" => request,
+                encoding => request.header("accept-encoding", encoding),
+            };
+            let (status, content_type, bytes) = answer;
+            let mut response = Response::new(Body::from("x".repeat(bytes)));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            for (name, value) in
+                content_type.split("; ").enumerate().map(|(at, text)| match text.split_once(": ") {
+                    _ if at == 0 => ("content-type", text),
+                    Some((name, value)) => (name, value),
+                    None => ("x", text),
+                })
+            {
+                let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+            let wanted = Wanted::of(&request.body(()).unwrap());
+            let marked = wanted.mark(response, &Settings::default());
+            let found = marked.extensions().get::<Marked>().is_some();
+            assert_eq!(found, expect, "{query} {encoding} {answer:?}");
+        };
+        let json = (200, "application/json", 1024);
+        check("", "gzip", json, true);
+        check("feed=normal", "gzip, zstd", json, true);
+        check("include_docs=true&feed=continuous", "gzip", json, false);
+        check("feed=longpoll", "gzip", json, false);
+        check("", "", json, false);
+        check("", "gzip", (200, "application/json", 1023), false);
+        check("", "gzip", (200, "image/png", 5000), false);
+        check("", "gzip", (200, "text/event-stream", 5000), false);
+        check("", "gzip", (200, "text/plain; accept-ranges: none", 5000), false);
+        check("", "gzip", (206, "text/plain", 5000), false);
+    }
+}

@@ -95,7 +95,8 @@ pub fn members(number: usize) -> String {
     let (hour, minute, second) = (random.below(24), random.below(60), random.below(60));
     // Writing into a string does not fail.
     let _ = write!(json, r#""type":"{kind}","author":"author-{author:02}","#);
-    let _ = write!(json, r#""date":"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z","#);
+    let _ =
+        write!(json, r#""date":"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z","#);
     let (a, b, c) = (random.word(), random.word(), random.word());
     let _ = write!(json, r#""title":"{}","tags":["{a}","{b}","{c}"],"#, title.join(" "));
     let (street, city) = (random.word(), random.pick(&CITIES));

@@ -25,6 +25,8 @@ pub enum BenchError {
     /// The server answered, but not what it should have.
     #[error("{what}: expected {expected}, found {found}")]
     Check { what: &'static str, expected: String, found: String },
+    #[error("a sample is no {0}")]
+    Sample(&'static str),
     #[error("/proc does not tell {0}")]
     Proc(&'static str),
     #[error("{needed} open files are needed, {allowed} are allowed: raise `ulimit -n`")]

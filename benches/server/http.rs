@@ -49,7 +49,11 @@ fn head(method: &str, path: &str, body: Option<(&str, usize)>) -> Vec<u8> {
         *AUTHORIZATION
     );
     if let Some((content_type, length)) = body {
-        head += &format!("Content-Type: {content_type}\r\nContent-Length: {length}\r\n");
+        head += "Content-Type: ";
+        head += content_type;
+        head += "\r\nContent-Length: ";
+        head += &length.to_string();
+        head += "\r\n";
     }
     head += "\r\n";
     head.into_bytes()
@@ -253,7 +257,7 @@ fn take_chunks(
         match chunk {
             Chunk::Size => {
                 let Some(line) = take_line(buffer) else { return Ok(false) };
-                let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
+                let digits = line[..].split(|byte| *byte == b';').next().unwrap_or_default();
                 let digits = std::str::from_utf8(digits).unwrap_or_default();
                 let size = u64::from_str_radix(digits.trim(), 16)
                     .map_err(|_| BenchError::Protocol("the size of a chunk"))?;

@@ -16,7 +16,7 @@ pub struct Meter<'a> {
     begun: Instant,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Measured {
     pub operations: usize,
     pub seconds: f64,
@@ -71,6 +71,18 @@ impl Measured {
     /// Operations a second.
     pub fn rate(&self) -> f64 {
         self.operations as f64 / self.seconds
+    }
+
+    /// Both measurements, one after the other.
+    pub fn plus(&self, other: &Self) -> Self {
+        let seconds = self.seconds + other.seconds;
+        let noise = self.other_cores * self.seconds + other.other_cores * other.seconds;
+        Self {
+            operations: self.operations + other.operations,
+            seconds,
+            cpu_us: self.cpu_us + other.cpu_us,
+            other_cores: noise / seconds.max(f64::MIN_POSITIVE),
+        }
     }
 
     /// The same measurement, with `count` operations in each of those counted so far.

@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -19,6 +20,9 @@ const STOP_SECONDS: u64 = 120;
 
 /// Linux counts the CPU time of a process in hundredths of a second.
 const TICK_US: u64 = 10_000;
+
+/// What `stat` counts blocks in.
+const BLOCK_BYTES: u64 = 512;
 
 /// A listening server in a process of its own.
 #[derive(Debug)]
@@ -113,7 +117,8 @@ fn ready_address(child: &mut Child) -> Option<SocketAddr> {
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(std::result::Result::ok) {
             let address = line.split_once(" is ready at http://");
-            if let Some(address) = address.and_then(|(_, rest)| rest.trim_end_matches('/').parse().ok())
+            if let Some(address) =
+                address.and_then(|(_, rest)| rest.trim_end_matches('/').parse().ok())
             {
                 // Fails when the deadline has passed and nobody listens any more.
                 let _ = sender.send(address);
@@ -160,15 +165,32 @@ pub fn open_files_max() -> Result<usize> {
     }
 }
 
-/// Bytes that the files below `folder` take on disk.
-pub fn disk_bytes(folder: &Path) -> Result<u64> {
-    use std::os::unix::fs::MetadataExt as _;
-    let mut total = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        // A file may be deleted while we look.
-        let Ok(metadata) = entry.metadata() else { continue };
-        total += if metadata.is_dir() { disk_bytes(&entry.path())? } else { metadata.blocks() * 512 };
+/// What the files below a folder take on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DiskUse {
+    pub table_bytes: u64,
+    /// The write-ahead log, whose size is limited however much is stored.
+    pub log_bytes: u64,
+}
+
+impl DiskUse {
+    pub fn of(folder: &Path) -> Result<Self> {
+        let mut total = Self::default();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            // A file may be deleted while we look.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                let inside = Self::of(&entry.path())?;
+                total.table_bytes += inside.table_bytes;
+                total.log_bytes += inside.log_bytes;
+            } else if entry.path().extension().is_some_and(|ending| ending == "log") {
+                total.log_bytes += metadata.blocks() * BLOCK_BYTES;
+            } else {
+                // Space that is reserved beyond the end of a file does not count.
+                total.table_bytes += metadata.len().min(metadata.blocks() * BLOCK_BYTES);
+            }
+        }
+        Ok(total)
     }
-    Ok(total)
 }

@@ -93,6 +93,11 @@ impl Figure {
         Self::new(name, kilobytes as f64 / 1024.0, Unit::Megabytes)
     }
 
+    /// The same figure under another name, with the target of the first.
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
     pub fn bound(self, bound: f64) -> Self {
         Self { bound: Some(bound), ..self }
     }
@@ -140,7 +145,8 @@ impl Figure {
             None => "",
         };
         let gain = self.gain().map_or(String::new(), |gain| format!("{gain:.1} x"));
-        let of_bound = self.of_bound().map_or(String::new(), |part| format!("{:.0} %", part * 100.0));
+        let of_bound =
+            self.of_bound().map_or(String::new(), |part| format!("{:.0} %", part * 100.0));
         let line = format!(
             "{:32} {:>11} {:6} {:>10} {:>9} {:>8} {:>8} {:>9} {:>6} {:5} {}",
             self.name,
@@ -185,6 +191,14 @@ fn shown(value: f64) -> String {
     }
 }
 
+/// Prints the head of the table.
+pub fn begin() {
+    println!(
+        "{:32} {:>11} {:6} {:>10} {:>9} {:>8} {:>8} {:>9} {:>6} {:5} note",
+        "workload", "settee", "unit", "rate /s", "CouchDB", "gain", "aim", "bound", "of it", ""
+    );
+}
+
 /// All figures so far.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -193,13 +207,6 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn begin(&self) {
-        println!(
-            "{:32} {:>11} {:6} {:>10} {:>9} {:>8} {:>8} {:>9} {:>6} {:5} note",
-            "workload", "settee", "unit", "rate /s", "CouchDB", "gain", "aim", "bound", "of it", ""
-        );
-    }
-
     pub fn add(&mut self, figure: Figure) {
         println!("{}", figure.line());
         self.figures.push(figure);
@@ -212,7 +219,8 @@ impl Report {
 
     /// The last lines; whether every workload ran.
     pub fn end(&self) -> bool {
-        let reached = |wanted| self.figures.iter().filter(|figure| figure.reached() == Some(wanted));
+        let reached =
+            |wanted| self.figures.iter().filter(move |figure| figure.reached() == Some(wanted));
         println!(
             "\n{} aims reached, {} short, {} workloads failed. \
              ~: other processes used more than {OTHER_CORES_MAX} cores meanwhile.",

@@ -51,10 +51,10 @@ impl Scale {
         listeners: 50,
         listener_writes: 10,
         disk_documents: 10_000,
-        huge_attachment_bytes: 64 << 20,
-        huge_bulk_bytes: 10_000_000,
-        huge_documents: 40_000,
-        huge_listeners: 400,
-        databases: 2_000,
+        huge_attachment_bytes: 256 << 20,
+        huge_bulk_bytes: 40_000_000,
+        huge_documents: 100_000,
+        huge_listeners: 1_000,
+        databases: 5_000,
     };
 }

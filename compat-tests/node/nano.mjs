@@ -136,7 +136,7 @@ await check('changesReader: get reads to the end, start goes on', async () => {
   await db.bulk({ docs: numberedDocs(230) })
   const seen = []
   await new Promise((resolve, reject) => {
-    db.changesReader.get({ since: '0', batchSize: 100 })
+    db.changesReader.get({ since: '0', batchSize: 100, timeout: 2000 })
       .on('batch', (rows) => seen.push(...rows))
       .on('end', resolve)
       .on('error', reject)

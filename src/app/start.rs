@@ -106,9 +106,7 @@ fn make_folder(path: &Path) -> Result<(), StartError> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     owner_only(&mut builder);
-    builder
-        .create(path)
-        .map_err(|source| StartError::DataFolder { path: path.to_owned(), source })
+    builder.create(path).map_err(|source| StartError::DataFolder { path: path.to_owned(), source })
 }
 
 #[cfg(unix)]

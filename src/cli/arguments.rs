@@ -154,7 +154,7 @@ mod tests {
     fn flags_become_settings() {
         let check = |arguments: &str, expect: &[(&str, &str, &str)]| {
             let options = parse(arguments).unwrap().start_options();
-            let expect: Vec<_> =
+            let expect =
                 expect.iter().map(|(section, key, value)| Override::new(*section, *key, *value));
             assert_eq!(options.overrides, expect.collect::<Vec<_>>(), "{arguments}");
         };

@@ -26,7 +26,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "settee stops");
             eprintln!("settee: {error}");
             ExitCode::FAILURE
         }

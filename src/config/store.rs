@@ -37,6 +37,9 @@ impl Override {
     }
 }
 
+/// The lowest file, part of the program.
+const DEFAULT_INI: &str = include_str!("default.ini");
+
 /// Whether a change outlives the process (`X-Couch-Persist`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Persist {
@@ -207,6 +210,9 @@ impl Layers {
         overrides: &[Override],
     ) -> Result<Self, ConfigError> {
         let mut layers = Self::default();
+        if local_ini.is_some() {
+            apply(&mut layers.files, ini::parse(DEFAULT_INI));
+        }
         for path in files {
             apply(&mut layers.files, ini::parse(&persist::read(path, Missing::IsError)?));
         }

@@ -200,7 +200,11 @@ fn scan_range(
     let range = (start.as_ref().map(String::as_str), end.as_ref().map(String::as_str));
     app.registry.names(range, direction, &mut |name| {
         found.push(name.to_owned());
-        if found.len() < NAMES_PER_SCAN { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if found.len() < NAMES_PER_SCAN {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     })?;
     Ok(found)
 }

@@ -20,32 +20,32 @@ const QUERIES_MAX: usize = 10_000;
 
 /// `/{db}/_all_docs`.
 pub async fn all_docs(request: Request, db: Arc<Database>) -> Answer {
-    list(request, db, Namespace::AllDocs).await
+    list(request, db, Namespace::All).await
 }
 
 /// `/{db}/_design_docs`.
 pub async fn design_docs(request: Request, db: Arc<Database>) -> Answer {
-    list(request, db, Namespace::DesignDocs).await
+    list(request, db, Namespace::Design).await
 }
 
 /// `/{db}/_local_docs`.
 pub async fn local_docs(request: Request, db: Arc<Database>) -> Answer {
-    list(request, db, Namespace::LocalDocs).await
+    list(request, db, Namespace::Local).await
 }
 
 /// `/{db}/_all_docs/queries`.
 pub async fn all_docs_queries(request: Request, db: Arc<Database>) -> Answer {
-    list_many(request, db, Namespace::AllDocs).await
+    list_many(request, db, Namespace::All).await
 }
 
 /// `/{db}/_design_docs/queries`.
 pub async fn design_docs_queries(request: Request, db: Arc<Database>) -> Answer {
-    list_many(request, db, Namespace::DesignDocs).await
+    list_many(request, db, Namespace::Design).await
 }
 
 /// `/{db}/_local_docs/queries`.
 pub async fn local_docs_queries(request: Request, db: Arc<Database>) -> Answer {
-    list_many(request, db, Namespace::LocalDocs).await
+    list_many(request, db, Namespace::Local).await
 }
 
 /// `/{db}/_partition/{partition}/_all_docs`.
@@ -57,7 +57,7 @@ pub async fn partition_all_docs(request: Request, db: Arc<Database>, partition: 
     let mut request = request;
     let mut query = query_of(&mut request).await?;
     query.partition = Some(partition);
-    answer(db, Namespace::AllDocs, query).await
+    answer(db, Namespace::All, query).await
 }
 
 async fn list(mut request: Request, db: Arc<Database>, namespace: Namespace) -> Answer {

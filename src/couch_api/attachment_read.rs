@@ -20,20 +20,25 @@ use super::respond::{self, Answer};
 /// The reason for an attachment that the document does not have.
 pub const MISSING_ATTACHMENT: &str = "Document is missing attachment";
 
+/// Up to this size an attachment is read on the async worker, as documents are.
+const SMALL_BYTES: u64 = 32 << 10;
+
 /// Sends an attachment of the winner, or of `?rev=`.
 pub async fn get(request: Request, db: Arc<Database>, id: DocId, name: String) -> Answer {
     let rev = request.query_rev()?;
-    blocking::run("read an attachment", move || {
-        let document = open_document(&db, &id, rev.as_ref())?;
-        let attachment = find_attachment(&document, &name)?;
-        let etag = respond::quoted(&attachment.digest.to_base64());
-        if request.matches_etag(&etag) {
-            return Ok(respond::not_modified(&etag));
-        }
-        let response = send(&request, &db, attachment)?;
-        Ok(respond::with(response, header::ETAG, &etag))
-    })
-    .await?
+    let document = open_document(&db, &id, rev.as_ref())?;
+    let attachment = find_attachment(&document, &name)?;
+    let etag = respond::quoted(&attachment.digest.to_base64());
+    if request.matches_etag(&etag) {
+        return Ok(respond::not_modified(&etag));
+    }
+    let response = if attachment.length.max(attachment.encoded_length) <= SMALL_BYTES {
+        send(&request, &db, attachment)?
+    } else {
+        let attachment = attachment.clone();
+        blocking::run("read attachment", move || send(&request, &db, &attachment)).await??
+    };
+    Ok(respond::with(response, header::ETAG, &etag))
 }
 
 /// The winner, or the revision that the client names.
@@ -100,23 +105,19 @@ fn send(request: &Request, db: &Database, attachment: &Attachment) -> Answer {
     if let Some(length) = length {
         headers.insert(header::CONTENT_LENGTH, length.into());
     }
-    let (name, value) = match sent {
+    match sent {
         Sent::Range(range) => {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            (header::CONTENT_RANGE, range.content_range(attachment.encoded_length))
+            let value = range.content_range(attachment.encoded_length);
+            return Ok(respond::with(response, header::CONTENT_RANGE, &value));
         }
-        Sent::Stored => {
-            if attachment.encoding == Encoding::Gzip {
-                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            }
-            (CONTENT_MD5, attachment.digest.to_base64())
+        Sent::Stored if attachment.encoding == Encoding::Gzip => {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        Sent::Unpacked | Sent::Ranges(_) => return Ok(response),
-    };
-    Ok(respond::with(response, name, &value))
+        Sent::Stored | Sent::Unpacked | Sent::Ranges(_) => {}
+    }
+    Ok(response)
 }
-
-const CONTENT_MD5: header::HeaderName = header::HeaderName::from_static("content-md5");
 
 /// A client that sent compressed bytes alone left their unpacked length unknown.
 fn unpacked_length(attachment: &Attachment) -> Option<u64> {

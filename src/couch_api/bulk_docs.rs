@@ -292,4 +292,3 @@ fn write_refused(out: &mut Vec<u8>, id: &DocId, rev: Option<&crate::document::Re
         b",\"error\":\"not_implemented\",\"reason\":\"all_or_nothing is not supported\"}",
     );
 }
-

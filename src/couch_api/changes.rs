@@ -13,7 +13,8 @@ use crate::changes::{
 use crate::database::{Database, Direction, PageKey, Seq, SharedPage};
 use crate::document::encode::{write_rev, write_string};
 
-use super::changes_options::{ChangesOptions, filter};
+use super::changes_filter::filter;
+use super::changes_options::ChangesOptions;
 use super::error::ApiError;
 use super::feed::{self, FeedKind, Framing, Progress, Source, write_seq};
 use super::request::Request;

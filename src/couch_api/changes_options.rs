@@ -1,16 +1,12 @@
 //! The parameters of `_changes`, with CouchDB's rules and words for what is wrong.
 //!
-//! Names are matched in any case and the last value counts. `since` and the rest come from the
-//! query string only; of a body, the filters take `doc_ids`, `selector` and `fields`.
+//! Names are matched in any case and the last value counts. All of them come from the query
+//! string only.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
-use crate::changes::{Documents, Filter, SelectorFilter, Since, Style};
-use crate::database::{Database, Direction, Seq};
-use crate::document::DocId;
+use crate::changes::{Documents, Since, Style};
+use crate::database::{Direction, Seq};
 
 use super::error::ApiError;
 use super::feed::{FeedKind, Timing};
@@ -74,10 +70,10 @@ impl ChangesOptions {
         for (name, value) in query.pairs() {
             let is_true = value == "true";
             match name.to_ascii_lowercase().as_str() {
-                "feed" if value == "live" => options.feed = "continuous".to_owned(),
-                "feed" => options.feed = value.to_owned(),
+                "feed" if value == "live" => "continuous".clone_into(&mut options.feed),
+                "feed" => value.clone_into(&mut options.feed),
                 "descending" if is_true => options.direction = Direction::Backward,
-                "since" | "last-event-id" => options.since = value.to_owned(),
+                "since" | "last-event-id" => value.clone_into(&mut options.since),
                 "limit" => options.limit = u64::try_from(integer(value)?).ok(),
                 "style" => options.style = style(value)?,
                 "heartbeat" => options.heartbeat_ms = Some(heartbeat(value)?),
@@ -86,8 +82,8 @@ impl ChangesOptions {
                 "conflicts" => options.conflicts |= is_true,
                 "attachments" => attachments |= is_true,
                 "att_encoding_info" => encoding_info |= is_true,
-                "filter" => options.filter = value.to_owned(),
-                "view" => options.view = value.to_owned(),
+                "filter" => value.clone_into(&mut options.filter),
+                "view" => value.clone_into(&mut options.view),
                 "doc_ids" => options.doc_ids = Some(value.to_owned()),
                 "seq_interval" => options.seq_interval = Some(seq_interval(value)?),
                 _ => {}
@@ -95,7 +91,7 @@ impl ChangesOptions {
         }
         options.documents = RowDocuments::of(attachments, encoding_info);
         if let (Ok(FeedKind::EventSource), Some(id)) = (options.kind(), last_event_id) {
-            options.since = id.to_owned();
+            id.clone_into(&mut options.since);
         }
         Ok(options)
     }
@@ -214,112 +210,8 @@ fn seq_interval(text: &str) -> Result<u64, ApiError> {
     }
 }
 
-/// The filter that is asked for. `body` is that of a POST.
-///
-/// # Errors
-/// 400 for what makes no filter, 404 for functions that do not exist.
-pub fn filter(
-    options: &ChangesOptions,
-    body: Option<&Map<String, Value>>,
-    db: &Database,
-) -> Result<Filter, ApiError> {
-    match options.filter.as_str() {
-        "_doc_ids" => doc_ids(options, body),
-        "_selector" => selector(body),
-        "_design" => Ok(Filter::Design),
-        "_view" => view(options, db),
-        name if name.starts_with('_') => Err(ApiError::bad_request("unknown builtin filter name")),
-        name => match pieces(name).as_slice() {
-            [] => Ok(Filter::Everything),
-            [ddoc, function] => function_of(db, ddoc, "filters", function),
-            _ => Err(ApiError::bad_request("`filter` must be of the form `designname/filtername`")),
-        },
-    }
-}
-
-fn pieces(name: &str) -> Vec<&str> {
-    name.split('/').filter(|piece| !piece.is_empty()).collect()
-}
-
-fn doc_ids(
-    options: &ChangesOptions,
-    body: Option<&Map<String, Value>>,
-) -> Result<Filter, ApiError> {
-    let bad = || ApiError::bad_request("`doc_ids` filter parameter is not a list of doc ids.");
-    let parsed: Value;
-    let given = match (body, &options.doc_ids) {
-        (Some(body), _) => body.get("doc_ids"),
-        (None, Some(text)) => {
-            parsed = serde_json::from_str(text).map_err(|_| ApiError::invalid_json())?;
-            Some(&parsed)
-        }
-        (None, None) => None,
-    };
-    let listed = given.and_then(Value::as_array).ok_or_else(bad)?;
-    let mut ids = HashSet::with_capacity(listed.len());
-    for id in listed {
-        // What can be no id names no document.
-        ids.extend(DocId::parse(id.as_str().ok_or_else(bad)?));
-    }
-    Ok(Filter::DocIds(ids))
-}
-
-fn selector(body: Option<&Map<String, Value>>) -> Result<Filter, ApiError> {
-    let body =
-        body.ok_or_else(|| ApiError::bad_request("Selector must be specified in POST payload"))?;
-    let selector = body.get("selector").filter(|selector| selector.is_object());
-    let selector =
-        selector.ok_or_else(|| ApiError::bad_request("Selector error: expected a JSON object"))?;
-    let bad = || ApiError::bad_request("Selector error: fields must be JSON array");
-    let fields = match body.get("fields") {
-        None => &[],
-        Some(fields) => fields.as_array().ok_or_else(bad)?.as_slice(),
-    };
-    let fields: Option<Vec<&str>> = fields.iter().map(Value::as_str).collect();
-    let fields = fields.ok_or_else(|| {
-        ApiError::bad_request("Selector error: fields must be an array of strings")
-    })?;
-    let filter = SelectorFilter::parse(selector, &fields);
-    Ok(Filter::Selector(filter.map_err(|error| ApiError::bad_request(error.to_string()))?))
-}
-
-fn view(options: &ChangesOptions, db: &Database) -> Result<Filter, ApiError> {
-    if options.view.is_empty() {
-        return Err(ApiError::bad_request("`view` filter parameter is not provided."));
-    }
-    match pieces(&options.view).as_slice() {
-        [ddoc, view] => function_of(db, ddoc, "views", view),
-        [] => Err(ApiError::bad_request("`view` must be of the form `designname/viewname`")),
-        _ => Err(ApiError::UnknownError("case_clause")),
-    }
-}
-
-/// A filter that runs a function of a design document.
-fn function_of(
-    db: &Database,
-    ddoc: &str,
-    kind: &'static str,
-    name: &str,
-) -> Result<Filter, ApiError> {
-    let id = DocId::parse(&format!("_design/{ddoc}")).map_err(|_| ApiError::missing())?;
-    let ddoc = db.winner(&id)?.ok_or_else(ApiError::missing)?;
-    if ddoc.deleted {
-        return Err(ApiError::not_found("deleted"));
-    }
-    let body: Map<String, Value> =
-        serde_json::from_slice(&ddoc.body).map_err(|_| ApiError::invalid_json())?;
-    let functions =
-        body.get(kind).ok_or_else(|| ApiError::not_found(format!("missing json key: {kind}")))?;
-    if functions.get(name).is_none() {
-        return Err(ApiError::not_found(format!("missing json key: {name}")));
-    }
-    Err(ApiError::NotImplemented)
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn parse(pairs: &[(&str, &str)]) -> Result<ChangesOptions, ApiError> {
@@ -398,31 +290,6 @@ mod tests {
             let error = read.and_then(|options| options.kind().and_then(|_| options.since()));
             let (found, _, text) = error.unwrap_err().describe();
             assert_eq!((found.as_u16(), text.as_str()), (status, reason), "{name}={value}");
-        }
-    }
-
-    #[test]
-    fn filters_need_their_parameters() {
-        let list = "`doc_ids` filter parameter is not a list of doc ids.";
-        let reason = |filter: Result<Filter, ApiError>| filter.unwrap_err().to_string();
-        let object = |value: Value| value.as_object().cloned().unwrap();
-        for body in [json!({}), json!({"doc_ids": "a"}), json!({"doc_ids": ["a", 1]})] {
-            let options = ChangesOptions::default();
-            assert_eq!(reason(doc_ids(&options, Some(&object(body)))), list);
-        }
-        let mut options = ChangesOptions { doc_ids: Some("x".into()), ..Default::default() };
-        assert_eq!(reason(doc_ids(&options, None)), "invalid UTF-8 JSON");
-        options.doc_ids = Some("[\"a\", \"_no\"]".into());
-        let Ok(Filter::DocIds(ids)) = doc_ids(&options, None) else { panic!("no filter") };
-        assert_eq!(ids, HashSet::from([DocId::parse("a").unwrap()]));
-        assert_eq!(reason(selector(None)), "Selector must be specified in POST payload");
-        for (body, expect) in [
-            (json!({}), "Selector error: expected a JSON object"),
-            (json!({"selector": 1}), "Selector error: expected a JSON object"),
-            (json!({"selector": {}, "fields": 1}), "Selector error: fields must be JSON array"),
-            (json!({"selector": {"$x": 1}}), "Invalid operator: $x"),
-        ] {
-            assert_eq!(reason(selector(Some(&object(body)))), expect);
         }
     }
 }

@@ -143,9 +143,8 @@ mod tests {
 
     fn parts(method: &str, headers: &[(&str, &str)]) -> Parts {
         let request = Request::builder().method(method).uri("/");
-        let request = headers.iter().fold(request, |request, (name, value)| {
-            request.header(*name, *value)
-        });
+        let request =
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         request.body(()).unwrap().into_parts().0
     }
 
@@ -171,8 +170,7 @@ mod tests {
             assert_eq!(response.status(), StatusCode::NO_CONTENT);
             assert_eq!(shown(response.headers()), expect);
         };
-        let plain =
-            [("allow-origin", ORIGIN.1), ("max-age", "600"), ("allow-methods", methods)];
+        let plain = [("allow-origin", ORIGIN.1), ("max-age", "600"), ("allow-methods", methods)];
         check(&[ON, ANY], &[ORIGIN, PUT], &plain);
         check(&[ON, ("cors", "origins", "https://a.example, b")], &[ORIGIN, PUT], &plain);
         let names = "Content-Type,  if-match";

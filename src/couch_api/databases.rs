@@ -24,13 +24,8 @@ const METHODS: &str = "DELETE,GET,HEAD,POST";
 pub async fn create(request: Request) -> Answer {
     request.require_server_admin()?;
     let name = DatabaseName::parse(request.path.first().map_or("", String::as_str))?;
-    for parameter in ["q", "n"] {
-        let bad = |value: &str| !value.parse::<u64>().is_ok_and(|number| number > 0);
-        if request.query.get(parameter).is_some_and(bad) {
-            let reason = format!("The `{parameter}` value should be a positive integer.");
-            return Err(ApiError::bad_request(reason));
-        }
-    }
+    let q = copies(&request, "q")?.unwrap_or(1);
+    copies(&request, "n")?;
     let partitioned = match request.query.get("partitioned") {
         None | Some("false") => false,
         Some("true") if name.is_system() => {
@@ -40,10 +35,22 @@ pub async fn create(request: Request) -> Answer {
         Some(_) => return Err(ApiError::bad_request("Invalid `partitioned` parameter")),
     };
     let location = format!("{}/{}", request.base_url(), encode_segment(name.as_str()));
-    let options = CreateOptions { partitioned, created_s: now_s() };
+    let options = CreateOptions { partitioned, q, created_s: now_s() };
     let app = request.app.clone();
     blocking::run("create database", move || app.registry.create(&name, options)).await??;
     Ok(respond::with(respond::ok_true(StatusCode::CREATED)?, header::LOCATION, &location))
+}
+
+/// A number of shards or copies.
+fn copies(request: &Request, parameter: &str) -> Result<Option<u64>, ApiError> {
+    let Some(value) = request.query.get(parameter) else { return Ok(None) };
+    match value.parse::<u64>() {
+        Ok(number) if number > 0 => Ok(Some(number)),
+        _ => {
+            let reason = format!("The `{parameter}` value should be a positive integer.");
+            Err(ApiError::bad_request(reason))
+        }
+    }
 }
 
 /// `DELETE /{db}`.
@@ -85,8 +92,8 @@ async fn post(mut request: Request, db: Arc<Database>, role: Role) -> Answer {
     let write = documents_write::Write::of(&request, id, incoming, role)?;
     let answered = write.run(&db).await?;
     let (Answered::Saved { id, .. } | Answered::Accepted { id }) = &answered;
-    let location =
-        format!("{}/{}/{}", request.base_url(), encode_segment(db.name().as_str()), encode_segment(id.as_str()));
+    let (name, segment) = (encode_segment(db.name().as_str()), encode_segment(id.as_str()));
+    let location = format!("{}/{name}/{segment}", request.base_url());
     let response = answered.respond(StatusCode::CREATED);
     Ok(match answered {
         Answered::Saved { .. } => respond::with(response, header::LOCATION, &location),
@@ -115,7 +122,7 @@ pub fn info_json(db: &Database) -> Value {
         "doc_count": state.doc_count,
         "disk_format_version": 8,
         "compact_running": info.compacting,
-        "cluster": {"q": 1, "n": 1, "w": 1, "r": 1},
+        "cluster": {"q": info.q, "n": 1, "w": 1, "r": 1},
     })
 }
 

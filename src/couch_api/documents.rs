@@ -21,8 +21,18 @@ use super::respond::{self, Answer};
 
 /// With none of these a read is the winner and nothing else.
 const PARAMETERS: [&str; 12] = [
-    "rev", "revs", "revs_info", "conflicts", "deleted_conflicts", "local_seq", "meta", "latest",
-    "open_revs", "attachments", "atts_since", "deleted",
+    "rev",
+    "revs",
+    "revs_info",
+    "conflicts",
+    "deleted_conflicts",
+    "local_seq",
+    "meta",
+    "latest",
+    "open_revs",
+    "attachments",
+    "atts_since",
+    "deleted",
 ];
 
 /// `/db/_design%2Fx`: the path with a slash is the document's own.
@@ -45,7 +55,7 @@ pub fn redirect_to_design(request: &Request, db: &Database, id: &DocId, rest: &s
 
 /// `GET /{db}/{id}`.
 pub async fn get(request: Request, db: Arc<Database>, id: DocId) -> Answer {
-    if request.query.get("open_revs").is_some() {
+    if request.query.get("open_revs").is_some_and(|revs| revs != "[]") {
         return open_revs::get(request, db, id).await;
     }
     if !request.query.pairs().any(|(name, _)| PARAMETERS.contains(&name)) {

@@ -7,8 +7,8 @@ use axum::response::Response;
 
 use crate::blocking;
 use crate::config::Settings;
-use crate::design::{self, Partitioning};
 use crate::database::{Base, Database, Edit, EditAttachment, EditOutcome};
+use crate::design::{self, Partitioning};
 use crate::document::incoming::{self, Incoming, Limits};
 use crate::document::{DocId, Rev, Revisions};
 use crate::http::multipart::Boundary;
@@ -139,9 +139,7 @@ impl Write {
         let replicated = matches!(base, Base::Replicated(_));
         let attachments = match (attachments, incoming.attachments) {
             (Some(attachments), _) => attachments,
-            (None, Some(listed)) => {
-                multipart_put::edit_attachments(db, &settings, listed).await?
-            }
+            (None, Some(listed)) => multipart_put::edit_attachments(db, &settings, listed).await?,
             (None, None) => Vec::new(),
         };
         let Incoming { deleted, body, body_term, .. } = incoming;
@@ -193,11 +191,8 @@ pub async fn check_design(
     }
     let body = incoming.body.clone();
     let app = app.clone();
-    let partitioning = if db.is_partitioned() {
-        Partitioning::Partitioned
-    } else {
-        Partitioning::NotPartitioned
-    };
+    let partitioning =
+        if db.is_partitioned() { Partitioning::Partitioned } else { Partitioning::NotPartitioned };
     blocking::run("check design document", move || {
         let body = serde_json::from_slice(&body).map_err(|_| ApiError::invalid_json())?;
         let compile = |source: &str| app.sandbox.check_function(source);

@@ -151,13 +151,9 @@ impl ApiError {
             Self::BadContentType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_content_type"),
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::ModificationNotAllowed => {
-                (StatusCode::BAD_REQUEST, "modification_not_allowed")
-            }
+            Self::ModificationNotAllowed => (StatusCode::BAD_REQUEST, "modification_not_allowed"),
             Self::DocumentTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "document_too_large"),
-            Self::AttachmentTooLarge(_) => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "attachment_too_large")
-            }
+            Self::AttachmentTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "attachment_too_large"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "too_long"),
             Self::MissingStub { .. } => (StatusCode::PRECONDITION_FAILED, "missing_stub"),
@@ -178,7 +174,9 @@ impl ApiError {
             Self::Selector(error) => selector(error),
             Self::Auth(error) => auth(*error),
             Self::Config(error) => config(error),
-            Self::Interrupted(_) | Self::Gzip(_) => (StatusCode::INTERNAL_SERVER_ERROR, "unknown_error"),
+            Self::Interrupted(_) | Self::Gzip(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "unknown_error")
+            }
         };
         (status, error.into(), self.to_string())
     }

@@ -171,6 +171,7 @@ struct Running<S> {
     stopping: CancellationToken,
     phase: Phase,
     rows_sent: bool,
+    /// When rows or a sign of life were last sent.
     sent: Option<Instant>,
 }
 
@@ -200,7 +201,7 @@ pub async fn respond<S: Source>(
     let body = if running.phase == Phase::Done {
         Body::from(out)
     } else {
-        if !out.is_empty() {
+        if running.rows_sent {
             running.sent = Some(Instant::now());
         }
         let first = stream::iter((!out.is_empty()).then_some(Ok(out)));
@@ -234,7 +235,7 @@ impl<S: Source> Running<S> {
                         return Ok(Some(self.heartbeat()));
                     }
                 }
-                // CouchDB sends the headers with the first bytes; so that clients see them.
+                // CouchDB's sign that the client waits now.
                 Phase::Waiting { .. } if self.sent.is_none() => {
                     return Ok(Some(self.sending(Bytes::from_static(b"\n"))));
                 }
@@ -333,5 +334,34 @@ impl<S: Source> Running<S> {
             (Progress::Limit, FeedKind::Continuous | FeedKind::EventSource) => Phase::Ending,
             (Progress::Limit | Progress::PassEnd, _) => Phase::Waiting { since: Instant::now() },
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn framing_is_couchdbs_to_the_byte() {
+        let seq = |number| Seq { number, incarnation: 0 };
+        let (one, two) = (seq(1).to_string(), seq(2).to_string());
+        let check = |kind, rows: u64, expect: String| {
+            let (mut framing, mut out) = (Framing::new(kind), Vec::new());
+            framing.start(&mut out);
+            for row in 1..=rows {
+                framing.open_row(&mut out);
+                out.extend_from_slice(b"{}");
+                framing.close_row(&mut out, (row == 1).then(|| seq(row)));
+            }
+            framing.end(&mut out, seq(2), Some(3));
+            assert_eq!(String::from_utf8(out).unwrap(), expect, "{kind:?}");
+        };
+        let end = format!("\n],\n\"last_seq\":\"{two}\",\"pending\":3}}\n\n");
+        check(FeedKind::Normal, 0, format!("{{\"results\":[\n{end}"));
+        check(FeedKind::Longpoll, 2, format!("{{\"results\":[\n{{}},\r\n{{}}{end}"));
+        let end = format!("{{\"last_seq\":\"{two}\",\"pending\":3}}\n\n");
+        check(FeedKind::Continuous, 2, format!("{{}}\n{{}}\n{end}"));
+        let events = format!("data: {{}}\nid: \"{one}\"\n\ndata: {{}}\nid: null\n\n\n");
+        check(FeedKind::EventSource, 2, events);
     }
 }

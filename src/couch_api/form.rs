@@ -103,9 +103,8 @@ async fn finish(
     content_type: String,
 ) -> Result<EditAttachment, ApiError> {
     let length = upload.stored_bytes();
-    let finished = blocking::run("finish attachment", move || {
-        upload.finish(Encoding::Identity, length)
-    });
+    let finished =
+        blocking::run("finish attachment", move || upload.finish(Encoding::Identity, length));
     let source = Source::Bytes { content_type, blob: finished.await?? };
     Ok(EditAttachment { name, revpos: None, source })
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::app::{SharedApp, now_s};
-use crate::auth::{AuthError, Authentication, Credentials, Identity, Scheme};
+use crate::auth::{AuthError, AuthenticatedBy, Authentication, Credentials, Identity, Scheme};
 use crate::blocking;
 use crate::config::Settings;
 use crate::http::negotiate::accepts;
@@ -48,7 +48,7 @@ pub async fn authenticate(request: &mut Request) -> Result<Option<String>, ApiEr
     let step = request.app.authenticator.authenticate_cached(&credentials);
     let identity = verify(&request.app, step).await?;
     request.user = identity.user_ctx;
-    request.authenticated_by = identity.authenticated_by.map(|handler| handler.as_str());
+    request.authenticated_by = identity.authenticated_by.map(AuthenticatedBy::as_str);
     require_valid_user(request)?;
     Ok(identity.renewed_cookie)
 }

@@ -41,9 +41,8 @@ impl Wanted {
         if query.get("open_revs") == Some("all") {
             return Ok(Self::Leaves);
         }
-        let listed = match query.json::<Value>("open_revs")? {
-            Some(Value::Array(listed)) => listed,
-            _ => return Err(ApiError::bad_request("Invalid list of revisions")),
+        let Some(Value::Array(listed)) = query.json::<Value>("open_revs")? else {
+            return Err(ApiError::bad_request("Invalid list of revisions"));
         };
         let parse = |rev: &Value| Rev::parse(rev.as_str().unwrap_or_default());
         let revs = listed.iter().map(parse).collect::<Result<Vec<Rev>, _>>()?;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::blocking;
 use crate::database::attachments::BlobReader;
@@ -13,6 +13,10 @@ use crate::http::range::ByteRange;
 
 use super::error::ApiError;
 use super::stream::PAGE_BYTES;
+
+/// Pages that one crossing to a thread that may block brings: fewer crossings cost more memory
+/// for each slow reader.
+const READ_AHEAD: usize = 4;
 
 /// An attachment's bytes on their way out, chunk by chunk.
 pub struct AttachmentBytes {
@@ -168,8 +172,23 @@ impl Pieces {
         if self.is_empty() {
             return Ok(Body::from(first));
         }
-        let rest = blocking::pages("read attachments", self, Self::next_page);
-        let first = futures_util::stream::once(async move { Ok::<_, ApiError>(first) });
-        Ok(Body::from_stream(first.chain(rest)))
+        let rest = stream::try_unfold(self, |mut pieces| async move {
+            let read = move || pieces.read_ahead().map(|pages| (pages, pieces));
+            let (pages, pieces) = blocking::run("read attachments", read).await??;
+            let more = !pages.is_empty();
+            Ok::<_, ApiError>(more.then(|| (stream::iter(pages.into_iter().map(Ok)), pieces)))
+        });
+        let first = stream::once(async move { Ok::<_, ApiError>(first) });
+        Ok(Body::from_stream(first.chain(rest.try_flatten())))
+    }
+
+    fn read_ahead(&mut self) -> Result<Vec<Bytes>, ApiError> {
+        let mut pages = Vec::with_capacity(READ_AHEAD);
+        while pages.len() < READ_AHEAD
+            && let Some(page) = self.next_page()?
+        {
+            pages.push(page);
+        }
+        Ok(pages)
     }
 }

@@ -66,9 +66,8 @@ pub async fn purged_infos_limit(mut request: Request, db: Arc<Database>) -> Answ
         return respond::ok(&json!(db.purged_infos_limit()));
     }
     request.require_server_admin()?;
-    let limit = positive(&request.json().await?).ok_or_else(|| {
-        ApiError::bad_request("`purged_infos_limit` must be positive integer")
-    })?;
+    let limit = positive(&request.json().await?)
+        .ok_or_else(|| ApiError::bad_request("`purged_infos_limit` must be positive integer"))?;
     blocking::settle(db.set_purged_infos_limit(limit)?).await?;
     respond::ok_true(StatusCode::OK)
 }

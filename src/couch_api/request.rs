@@ -76,11 +76,7 @@ impl Request {
     /// # Errors
     /// 405 with CouchDB's list.
     pub fn allow(&self, methods: &[Method], list: &'static str) -> Result<(), ApiError> {
-        if methods.contains(&self.method) {
-            Ok(())
-        } else {
-            Err(ApiError::MethodNotAllowed(list))
-        }
+        if methods.contains(&self.method) { Ok(()) } else { Err(ApiError::MethodNotAllowed(list)) }
     }
 
     /// # Errors
@@ -228,11 +224,7 @@ fn inflate(bytes: &[u8], limit: u64) -> Result<Bytes, ApiError> {
 ///
 /// # Errors
 /// `illegal_docid`, `illegal_partition`.
-pub fn check_doc_id(
-    db: &Database,
-    settings: &Settings,
-    id: &str,
-) -> Result<DocId, ApiError> {
+pub fn check_doc_id(db: &Database, settings: &Settings, id: &str) -> Result<DocId, ApiError> {
     let parsed = DocId::parse(id)?;
     if settings.couchdb.max_document_id_length.is_some_and(|max| id.len() as u64 > max) {
         return Err(crate::document::DocIdError::TooLong.into());
@@ -246,9 +238,7 @@ pub fn check_doc_id(
 fn check_partition(id: &str) -> Result<(), ApiError> {
     match id.split_once(':') {
         None => Err(ApiError::NoPartition),
-        Some(("", _)) => {
-            Err(ApiError::IllegalPartition { reason: "Partition must not be empty" })
-        }
+        Some(("", _)) => Err(ApiError::IllegalPartition { reason: "Partition must not be empty" }),
         Some((_, "")) => Err(ApiError::NoPartition),
         Some(_) => Ok(()),
     }

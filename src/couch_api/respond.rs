@@ -105,12 +105,8 @@ pub fn error(error: &ApiError) -> Response {
     let response = json(status, &value);
     match error {
         ApiError::MethodNotAllowed(list) => with(response, header::ALLOW, list),
-        _ if status == StatusCode::SERVICE_UNAVAILABLE => {
-            with(response, header::RETRY_AFTER, "1")
-        }
-        _ if status == StatusCode::PAYLOAD_TOO_LARGE => {
-            with(response, header::CONNECTION, "close")
-        }
+        _ if status == StatusCode::SERVICE_UNAVAILABLE => with(response, header::RETRY_AFTER, "1"),
+        _ if status == StatusCode::PAYLOAD_TOO_LARGE => with(response, header::CONNECTION, "close"),
         _ => response,
     }
 }

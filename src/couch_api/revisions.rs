@@ -87,10 +87,7 @@ fn write_missing(
 }
 
 /// The heads of these ids; what can be no id has none.
-fn heads(
-    db: &Database,
-    batch: &[(String, Vec<Rev>)],
-) -> Result<Vec<Option<Head>>, DatabaseError> {
+fn heads(db: &Database, batch: &[(String, Vec<Rev>)]) -> Result<Vec<Option<Head>>, DatabaseError> {
     let ids: Vec<Option<DocId>> = batch.iter().map(|(id, _)| DocId::parse(id).ok()).collect();
     let known: Vec<DocId> = ids.iter().flatten().cloned().collect();
     let mut found = db.heads(&known)?.into_iter();

@@ -92,8 +92,9 @@ pub async fn serve_request(
 /// The client's own id where it is short and harmless, else ten hexadecimal digits.
 fn request_id(parts: &Parts) -> String {
     let given = parts.headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    let harmless =
-        |id: &&str| id.len() <= 36 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    let harmless = |id: &&str| {
+        id.len() <= 36 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+    };
     match given.filter(harmless) {
         Some(id) => id.to_owned(),
         None => format!("{:010x}", rand::random::<u64>() & 0xff_ffff_ffff),
@@ -111,8 +112,7 @@ async fn answer(
     if uri > settings.chttpd.max_uri_length {
         return Err(ApiError::UriTooLong);
     }
-    let plus =
-        if settings.chttpd.decode_plus_to_space { Plus::Space } else { Plus::Literal };
+    let plus = if settings.chttpd.decode_plus_to_space { Plus::Space } else { Plus::Literal };
     let mut segments = path::split_path(parts.uri.path(), plus)?;
     if segments.len() > 1 && segments.last().is_some_and(String::is_empty) {
         segments.pop();
@@ -154,8 +154,7 @@ fn method(parts: &Parts) -> Method {
 fn drop_body(response: &mut Response) {
     let body = std::mem::take(response.body_mut());
     let exact = axum::body::HttpBody::size_hint(&body).exact();
-    if let (Some(length), false) =
-        (exact, response.headers().contains_key(header::CONTENT_LENGTH))
+    if let (Some(length), false) = (exact, response.headers().contains_key(header::CONTENT_LENGTH))
     {
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }

@@ -53,8 +53,8 @@ pub async fn security(mut request: Request, db: Arc<Database>, role: Role) -> An
             return Err(ApiError::PlainError("no_majority"));
         }
     }
-    let minified = json::minify(&body, &json::Limits::default())
-        .map_err(|_| ApiError::invalid_json())?;
+    let minified =
+        json::minify(&body, &json::Limits::default()).map_err(|_| ApiError::invalid_json())?;
     blocking::settle(db.set_security(minified)?).await?;
     respond::ok_true(StatusCode::OK)
 }

@@ -9,6 +9,7 @@ use crate::document::Rev;
 use crate::storage::values::{Change, HeadSummary, Local};
 use crate::storage::{Direction, KeyRange, StorageError, Table, keys};
 
+use super::pending::Anchor;
 use super::{Database, DatabaseError};
 
 /// A range of document ids by their bytes.
@@ -140,15 +141,34 @@ impl Database {
 
     /// How many changes there are after sequence `since`.
     pub fn pending(&self, since: u64) -> Result<u64, DatabaseError> {
+        let quiet = self.pendings.quiet();
         let state = self.state();
         if since >= state.update_seq {
             return Ok(0);
         }
-        if since == 0 {
-            return Ok(state.doc_count + state.doc_del_count);
+        let all = Anchor { since: 0, count: state.doc_count + state.doc_del_count };
+        let none = Anchor { since: state.update_seq, count: 0 };
+        let kept = quiet.and_then(|quiet| self.pendings.nearest(quiet, since));
+        let anchors = [Some(all), Some(none), kept].into_iter().flatten();
+        let nearest = anchors.min_by_key(|anchor| anchor.since.abs_diff(since)).unwrap_or(all);
+        let count = if nearest.since <= since {
+            nearest.count.saturating_sub(self.count_changes(nearest.since, since)?)
+        } else {
+            nearest.count + self.count_changes(since, nearest.since)?
+        };
+        if let (Some(quiet), false) = (quiet, nearest.since == since) {
+            self.pendings.keep(quiet, Anchor { since, count });
+        }
+        Ok(count)
+    }
+
+    /// How many changes there are after `since` up to `upto`.
+    fn count_changes(&self, since: u64, upto: u64) -> Result<u64, DatabaseError> {
+        if since >= upto {
+            return Ok(0);
         }
         let mut count = 0;
-        let range = keys::changes(self.number, since + 1, u64::MAX);
+        let range = keys::changes(self.number, since + 1, upto);
         self.scan(Table::Changes, &range, Direction::Forward, &mut |_, _| {
             count += 1;
             Ok(ControlFlow::Continue(()))

@@ -52,6 +52,8 @@ pub(super) struct Group<'a> {
     destroys: bool,
     /// Touched documents: whether they were live, whether they are now.
     liveness: Vec<(DocId, bool, bool)>,
+    /// Touched documents: their sequences before, and whether they still are.
+    moved: Vec<(Option<u64>, bool)>,
     finishes: Vec<Finish>,
 }
 
@@ -108,6 +110,7 @@ impl<'a> Group<'a> {
             settings: Vec::new(),
             destroys: false,
             liveness: Vec::new(),
+            moved: Vec::new(),
             finishes: Vec::new(),
         })
     }
@@ -444,9 +447,11 @@ impl<'a> Group<'a> {
             let Some((_, deleted)) = leaves.first().cloned() else {
                 self.batch.delete(Table::Heads, keys::head(number, id.as_str()));
                 self.liveness.push((id, was_live, false));
+                self.moved.push((working.seq_before, false));
                 continue;
             };
             self.liveness.push((id.clone(), was_live, !deleted));
+            self.moved.push((working.seq_before, true));
             *(if deleted { &mut self.state.doc_del_count } else { &mut self.state.doc_count }) += 1;
             let head = Head { seq, external_bytes: working.external_bytes, tree: working.tree };
             self.batch.put(Table::Heads, keys::head(number, id.as_str()), head.encode());
@@ -469,7 +474,12 @@ impl<'a> Group<'a> {
             batch.put(Table::Databases, key, self.state.encode());
         }
         let event = (self.destroys || updated).then(|| self.db.write_event(&mut batch, kind));
-        self.db.engine.commit(batch, Durability::Synced)?;
+        self.db.pendings.begin();
+        let committed = self.db.engine.commit(batch, Durability::Synced);
+        if committed.is_err() {
+            self.db.pendings.note(&[]);
+        }
+        committed?;
         if let Some(event) = &event {
             self.db.note_event(event.seq);
         }
@@ -479,6 +489,7 @@ impl<'a> Group<'a> {
             UploadedChunks::adopt(Arc::as_ref(&chunks));
         }
         self.db.publish(self.state, std::mem::take(&mut self.settings), self.destroys);
+        self.db.pendings.note(&self.moved);
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use crate::storage::{Batch, Engine, StorageError, Table};
 
 use super::compact::Compaction;
 use super::events::{Events, PendingEvent};
+use super::pending::Pendings;
 use super::rank::Ranks;
 use super::shared_pages::SharedPages;
 use super::writer::{Queue, Setting};
@@ -44,6 +45,7 @@ pub struct Info {
     /// Bytes on disk, about.
     pub file_bytes: u64,
     pub partitioned: bool,
+    pub q: u64,
     pub compacting: bool,
 }
 
@@ -65,6 +67,7 @@ pub struct Database {
     /// Its newest event's sequence; 0 where it has none.
     event: AtomicU64,
     pub(super) ranks: Ranks,
+    pub(super) pendings: Pendings,
     shared_pages: SharedPages,
     pub(super) compaction: Mutex<Option<Compaction>>,
 }
@@ -111,6 +114,7 @@ impl Database {
             queue: Mutex::default(),
             event: AtomicU64::new(event),
             ranks: Ranks::default(),
+            pendings: Pendings::default(),
             shared_pages: SharedPages::default(),
             compaction: Mutex::default(),
         })
@@ -204,6 +208,7 @@ impl Database {
             state: self.state(),
             file_bytes,
             partitioned: self.entry.partitioned,
+            q: self.entry.q,
             compacting: self.is_compacting(),
         }
     }

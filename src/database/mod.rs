@@ -14,6 +14,7 @@ mod events;
 mod group;
 mod handle;
 mod name;
+mod pending;
 mod purge;
 mod rank;
 mod read;

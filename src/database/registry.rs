@@ -24,11 +24,19 @@ const IDLE_HANDLES_MAX: usize = 4096;
 const NUMBERS_RESERVED: u64 = 4096;
 
 /// How a database is created.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct CreateOptions {
     pub partitioned: bool,
+    /// The number of shards to show: there is always one.
+    pub q: u64,
     /// Seconds since 1970.
     pub created_s: u64,
+}
+
+impl Default for CreateOptions {
+    fn default() -> Self {
+        Self { partitioned: false, q: 1, created_s: 0 }
+    }
 }
 
 #[derive(Debug)]
@@ -116,6 +124,7 @@ impl Registry {
             incarnation: rand::random(),
             created_s: options.created_s,
             partitioned: options.partitioned,
+            q: options.q,
         };
         let mut batch = Batch::default();
         write_creation(&mut batch, name, &entry);

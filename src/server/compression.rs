@@ -11,6 +11,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::Compression;
 
 use crate::config::Settings;
+use crate::http::negotiate::accepts_gzip;
 
 /// Smaller bodies are not worth it.
 const BYTES_MIN: u64 = 1024;
@@ -36,9 +37,11 @@ pub enum Wanted {
 
 impl Wanted {
     pub fn of<B>(request: &http::Request<B>) -> Self {
-        let encodings = request.headers().contains_key(header::ACCEPT_ENCODING);
+        let encodings = request.headers().get(header::ACCEPT_ENCODING);
+        let encodings = encodings.and_then(|value| value.to_str().ok());
+        let taken = accepts_gzip(encodings) || encodings.is_some_and(|text| text.contains("zstd"));
         let query = request.uri().query().unwrap_or_default();
-        if encodings && request.method() != Method::HEAD && !is_feed(query) {
+        if taken && request.method() != Method::HEAD && !is_feed(query) {
             Self::Yes
         } else {
             Self::No
@@ -114,6 +117,9 @@ mod tests {
         check("include_docs=true&feed=continuous", "gzip", json, false);
         check("feed=longpoll", "gzip", json, false);
         check("", "", json, false);
+        check("", "zstd", json, true);
+        check("", "identity", json, false);
+        check("", "br, gzip;q=0", json, false);
         check("", "gzip", (200, "application/json", 1023), false);
         check("", "gzip", (200, "image/png", 5000), false);
         check("", "gzip", (200, "text/event-stream", 5000), false);

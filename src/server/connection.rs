@@ -7,10 +7,10 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http;
 use axum::response::Response;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::couch_api::{Service, serve_request};
 
 use super::compression::{self, Wanted};
+use super::request_line::{HeadNext, LenientIo};
 
 /// A request's head must have come in this time, and a connection may be idle for so long.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(75);
@@ -52,11 +53,14 @@ impl Connections {
         stream: TcpStream,
         peer: IpAddr,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let requests = Requests { service: self.service.clone(), peer };
+        let head_next = HeadNext::new();
+        let requests =
+            Requests { service: self.service.clone(), peer, head_next: head_next.clone() };
         let requests = TowerToHyperService::new(compression::layer(requests));
         // Without it answers wait for acknowledgements; with an error they are only slow.
         let _ = stream.set_nodelay(true);
-        let connection = self.http.serve_connection(TokioIo::new(stream), requests);
+        let stream = TokioIo::new(LenientIo::new(stream, head_next));
+        let connection = self.http.serve_connection(stream, requests);
         let stopping = self.stopping.clone();
         async move {
             let mut connection = pin!(connection);
@@ -79,6 +83,7 @@ impl Connections {
 struct Requests {
     service: Service,
     peer: IpAddr,
+    head_next: HeadNext,
 }
 
 impl tower::Service<http::Request<Incoming>> for Requests {
@@ -94,10 +99,43 @@ impl tower::Service<http::Request<Incoming>> for Requests {
     fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
         let (service, peer) = (self.service.clone(), self.peer);
         let wanted = Wanted::of(&request);
+        self.head_next.set(request.body().is_end_stream());
+        let head_next = self.head_next.clone();
+        let request = request.map(|incoming| Body::new(RequestBody { incoming, head_next }));
         Box::pin(async move {
             let settings = service.app().config.snapshot();
-            let response = serve_request(service, Some(peer), request.map(Body::new)).await?;
+            let response = serve_request(service, Some(peer), request).await?;
             Ok(wanted.mark(response, &settings))
         })
+    }
+}
+
+/// A request's body that tells when it has ended.
+struct RequestBody {
+    incoming: Incoming,
+    head_next: HeadNext,
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.incoming).poll_frame(context);
+        if matches!(frame, Poll::Ready(None)) || self.incoming.is_end_stream() {
+            self.head_next.set(true);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
     }
 }

@@ -7,5 +7,8 @@
 mod compression;
 mod connection;
 mod listen;
+mod request_line;
+#[cfg(test)]
+mod tests;
 
 pub use listen::{bind, serve};

@@ -22,6 +22,8 @@ pub struct DatabaseEntry {
     /// Seconds since 1970.
     pub created_s: u64,
     pub partitioned: bool,
+    /// The shards that the creator asked for: shown again, and otherwise without effect.
+    pub q: u64,
 }
 
 /// Databases: a database's counters.
@@ -243,6 +245,7 @@ impl DatabaseEntry {
         out.0.extend_from_slice(&self.incarnation.to_be_bytes());
         out.number(self.created_s);
         out.byte(u8::from(self.partitioned));
+        out.number(self.q);
         out.0
     }
 
@@ -253,6 +256,7 @@ impl DatabaseEntry {
             incarnation: u64::from_be_bytes(from.array()?),
             created_s: from.number()?,
             partitioned: from.byte()? == 1,
+            q: from.number()?,
         })
     }
 }

@@ -97,6 +97,7 @@ fn the_small_values_round_trip() {
         incarnation: u64::MAX - 1,
         created_s: 1_795_303_397,
         partitioned: true,
+        q: 16,
     };
     assert_eq!(DatabaseEntry::decode(&entry.encode()).unwrap(), entry);
     let blob = Blob { id: BlobId([7; 16]), encoded_length: 1 << 40, sha1: [9; 20] };

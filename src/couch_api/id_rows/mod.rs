@@ -3,6 +3,9 @@
 //! Framing is CouchDB's to the byte. A row is written straight from the scan into the page; with
 //! documents, a batch of bodies is read at once, as large as a page.
 
+mod keys;
+mod range;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::{Bound, ControlFlow};
@@ -12,7 +15,7 @@ use serde_json::Value;
 
 use crate::database::{Database, Direction, Head, IdRange, Local};
 use crate::document::encode::{write_rev, write_string, write_unsigned};
-use crate::document::id::{DESIGN_PREFIX, LOCAL_PREFIX};
+use crate::document::id::DESIGN_PREFIX;
 use crate::document::{DocId, Document, Rev, RevHash};
 
 use super::error::ApiError;
@@ -21,6 +24,8 @@ use super::local_docs::write_local;
 use super::row_documents::RowDocuments;
 use super::stream::{PAGE_BYTES, Pages};
 use super::view_query::ViewQuery;
+
+use range::{chosen_keys, ids_of};
 
 /// Rows that one page looks at, shown or not.
 const LOOKED_AT_MAX: u64 = 100_000;
@@ -33,9 +38,9 @@ const PAGE_BYTES_MAX: usize = 4 * PAGE_BYTES;
 /// Which documents are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Namespace {
-    AllDocs,
-    DesignDocs,
-    LocalDocs,
+    All,
+    Design,
+    Local,
 }
 
 /// One answer of rows.
@@ -54,9 +59,12 @@ pub struct Listing {
     batch: usize,
 }
 
+/// Ids with their winners.
+type Winners = Vec<(DocId, Rev)>;
+
 /// One listing, or several in one answer.
 pub struct Listings {
-    listings: VecDeque<Listing>,
+    waiting: VecDeque<Listing>,
     several: bool,
     begun: bool,
 }
@@ -64,12 +72,12 @@ pub struct Listings {
 impl Listings {
     #[must_use]
     pub fn single(listing: Listing) -> Self {
-        Self { listings: [listing].into(), several: false, begun: false }
+        Self { waiting: [listing].into(), several: false, begun: false }
     }
 
     #[must_use]
     pub fn many(listings: Vec<Listing>) -> Self {
-        Self { listings: listings.into(), several: true, begun: false }
+        Self { waiting: listings.into(), several: true, begun: false }
     }
 }
 
@@ -79,13 +87,13 @@ impl Pages for Listings {
             out.extend_from_slice(b"{\"results\":[\r\n");
         }
         self.begun = true;
-        while let Some(listing) = self.listings.front_mut() {
+        while let Some(listing) = self.waiting.front_mut() {
             if listing.write_rows(out)? {
                 return Ok(true);
             }
             out.extend_from_slice(b"\r\n]}");
-            self.listings.pop_front();
-            if !self.listings.is_empty() {
+            self.waiting.pop_front();
+            if !self.waiting.is_empty() {
                 out.extend_from_slice(b",\r\n");
                 if out.len() >= PAGE_BYTES {
                     return Ok(true);
@@ -132,9 +140,9 @@ impl Listing {
             return Ok(false);
         }
         match (self.namespace, self.query.include_docs) {
-            (Namespace::LocalDocs, _) => self.write_locals(out),
-            (Namespace::AllDocs | Namespace::DesignDocs, false) => self.write_plain(out),
-            (Namespace::AllDocs | Namespace::DesignDocs, true) => self.write_with_documents(out),
+            (Namespace::Local, _) => self.write_locals(out),
+            (Namespace::All | Namespace::Design, false) => self.write_plain(out),
+            (Namespace::All | Namespace::Design, true) => self.write_with_documents(out),
         }
     }
 
@@ -142,9 +150,9 @@ impl Listing {
         let state = self.db.state();
         out.extend_from_slice(b"{\"total_rows\":");
         let total = match self.namespace {
-            Namespace::AllDocs => Some(state.doc_count),
-            Namespace::DesignDocs => Some(self.count_design_docs()?),
-            Namespace::LocalDocs => None,
+            Namespace::All => Some(state.doc_count),
+            Namespace::Design => Some(self.count_design_docs()?),
+            Namespace::Local => None,
         };
         let write_number = |out: &mut Vec<u8>, number: Option<u64>| match number {
             Some(number) => write_unsigned(out, number),
@@ -239,7 +247,7 @@ impl Listing {
 
     /// The next ids and winners, as many as a batch has, and the last id looked at where the
     /// range may go on.
-    fn next_heads(&mut self) -> Result<(Vec<(DocId, Rev)>, Option<String>), ApiError> {
+    fn next_heads(&mut self) -> Result<(Winners, Option<String>), ApiError> {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.batch);
         let (mut heads, mut last, mut looked_at) = (Vec::with_capacity(wanted), None, 0);
         let Self { db, ids, query, skip, .. } = self;
@@ -264,7 +272,7 @@ impl Listing {
     fn write_with_documents(&mut self, out: &mut Vec<u8>) -> Result<bool, ApiError> {
         while out.len() < PAGE_BYTES {
             let (heads, last) = self.next_heads()?;
-            let documents = self.db.revisions(&heads)?;
+            let documents = self.revisions(&heads)?;
             let before = out.len();
             for (at, ((id, rev), document)) in heads.iter().zip(documents).enumerate() {
                 let (rev, document) = self.current(id, rev, document)?;
@@ -283,6 +291,17 @@ impl Listing {
             }
         }
         Ok(true)
+    }
+
+    /// Bodies of a batch that was read in the order of the listing.
+    fn revisions(&self, heads: &[(DocId, Rev)]) -> Result<Vec<Option<Document>>, ApiError> {
+        if self.query.direction == Direction::Forward {
+            return Ok(self.db.revisions_in_order(heads)?);
+        }
+        let ascending: Vec<(DocId, Rev)> = heads.iter().rev().cloned().collect();
+        let mut documents = self.db.revisions_in_order(&ascending)?;
+        documents.reverse();
+        Ok(documents)
     }
 
     /// The revision to show: the scanned one, or a newer one that has replaced it since.
@@ -351,167 +370,6 @@ impl Listing {
         })?;
         Ok(self.has_more_after(last))
     }
-
-    /// Rows of a list of keys, in its order.
-    fn write_keys(&mut self, out: &mut Vec<u8>) -> Result<bool, ApiError> {
-        while out.len() < PAGE_BYTES {
-            let batch = self.batch;
-            let Some(keys) = &mut self.keys else { return Ok(false) };
-            let taken: Vec<Value> = keys.drain(..batch.min(keys.len())).collect();
-            if taken.is_empty() {
-                return Ok(false);
-            }
-            let before = out.len();
-            let mut ids = Vec::new();
-            let parsed = taken.iter().map(|key| DocId::parse(key.as_str()?).ok());
-            let places: Vec<Option<usize>> = parsed
-                .map(|id| {
-                    let id = id.filter(|id| !id.is_local())?;
-                    ids.push(id);
-                    Some(ids.len() - 1)
-                })
-                .collect();
-            let heads = self.db.heads(&ids)?;
-            let documents = self.documents_of(&ids, &heads)?;
-            let rows = taken.len();
-            for (key, place) in taken.into_iter().zip(places) {
-                begin_row(out, &mut self.is_first);
-                let at = place.unwrap_or(usize::MAX);
-                match (ids.get(at), heads.get(at).and_then(Option::as_ref)) {
-                    (Some(id), Some(head)) => {
-                        let document = documents.get(at).and_then(Option::as_ref);
-                        self.write_key_row(out, id, head, document)?;
-                    }
-                    (None, _) => self.write_local_key_row(out, &key)?,
-                    (Some(_), None) => write_not_found(out, &key),
-                }
-            }
-            self.tune(out.len() - before, rows);
-        }
-        Ok(true)
-    }
-
-    /// The winners' documents where rows show them.
-    fn documents_of(
-        &self,
-        ids: &[DocId],
-        heads: &[Option<Head>],
-    ) -> Result<Vec<Option<Document>>, ApiError> {
-        if !self.query.include_docs {
-            return Ok(Vec::new());
-        }
-        let mut wanted = Vec::new();
-        let mut places = Vec::with_capacity(ids.len());
-        for (id, head) in ids.iter().zip(heads) {
-            let winner = head.as_ref().and_then(|head| head.tree.winner());
-            let live = winner.filter(|winner| !winner.deleted);
-            places.push(live.map(|_| wanted.len()));
-            wanted.extend(live.map(|winner| (id.clone(), winner.rev())));
-        }
-        let mut documents = self.db.revisions(&wanted)?;
-        let mut take = |at: usize| documents.get_mut(at).and_then(Option::take);
-        Ok(places.into_iter().map(|place| take(place?)).collect())
-    }
-
-    fn write_key_row(
-        &self,
-        out: &mut Vec<u8>,
-        id: &DocId,
-        head: &Head,
-        document: Option<&Document>,
-    ) -> Result<(), ApiError> {
-        let Some(winner) = head.tree.winner() else {
-            write_not_found(out, &id.as_str().into());
-            return Ok(());
-        };
-        write_head(out, id.as_str(), &winner.rev());
-        if winner.deleted {
-            // Inside the value, which the head has closed.
-            out.pop();
-            out.extend_from_slice(b",\"deleted\":true}");
-        }
-        if self.query.include_docs {
-            return self.write_doc(out, document, Some(head));
-        }
-        out.push(b'}');
-        Ok(())
-    }
-
-    /// A key that is no document's: a local document's, or nothing.
-    fn write_local_key_row(&self, out: &mut Vec<u8>, key: &Value) -> Result<(), ApiError> {
-        let id = key.as_str().and_then(|key| DocId::parse(key).ok()).filter(DocId::is_local);
-        let local = match &id {
-            Some(id) => self.db.local(id)?,
-            None => None,
-        };
-        let (Some(id), Some(local)) = (id, local) else {
-            write_not_found(out, key);
-            return Ok(());
-        };
-        write_local_row(out, id.as_str(), &local, self.query.include_docs);
-        Ok(())
-    }
-}
-
-/// The keys to show, in order, after `descending`, `skip` and `limit`.
-fn chosen_keys(mut keys: Vec<Value>, query: &ViewQuery) -> VecDeque<Value> {
-    if query.direction == Direction::Backward {
-        keys.reverse();
-    }
-    let skip = usize::try_from(query.skip).unwrap_or(usize::MAX);
-    let limit = query.limit.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
-    keys.into_iter().skip(skip).take(limit).collect()
-}
-
-/// A place among ids that a key names: all keys that are no strings stand before every id.
-fn place(key: &Value) -> &str {
-    key.as_str().unwrap_or_default()
-}
-
-/// The ids that keys, namespace and partition leave.
-fn ids_of(namespace: Namespace, query: &ViewQuery) -> IdRange {
-    let (low, high) = match query.direction {
-        Direction::Forward => (&query.start_key, &query.end_key),
-        Direction::Backward => (&query.end_key, &query.start_key),
-    };
-    let start_is_low = query.direction == Direction::Forward;
-    let included = |key: &Value| Bound::Included(place(key).to_owned());
-    let end = |key: &Value| {
-        let id = place(key).to_owned();
-        if query.inclusive_end { Bound::Included(id) } else { Bound::Excluded(id) }
-    };
-    let bound = |key: &Option<Value>, is_start: bool| match key {
-        None => Bound::Unbounded,
-        Some(key) if is_start => included(key),
-        Some(key) => end(key),
-    };
-    let asked = IdRange { start: bound(low, start_is_low), end: bound(high, !start_is_low) };
-    let within = match (namespace, query.partition.as_deref()) {
-        (Namespace::AllDocs, Some(partition)) => IdRange::prefix(&format!("{partition}:")),
-        (Namespace::AllDocs, None) => return asked,
-        (Namespace::DesignDocs, _) => IdRange::prefix(DESIGN_PREFIX),
-        (Namespace::LocalDocs, _) => IdRange::prefix(LOCAL_PREFIX),
-    };
-    intersection(asked, within)
-}
-
-/// What two ranges share.
-fn intersection(one: IdRange, other: IdRange) -> IdRange {
-    // Of two starts the later one holds, of two ends the earlier; an excluding bound is stricter.
-    let key = |bound: &Bound<String>| match bound {
-        Bound::Included(id) => Some((id.clone(), 0)),
-        Bound::Excluded(id) => Some((id.clone(), 1)),
-        Bound::Unbounded => None,
-    };
-    let start = if key(&one.start) >= key(&other.start) { one.start } else { other.start };
-    let end = match (key(&one.end), key(&other.end)) {
-        (Some((id, excluded)), Some((limit, limit_excluded))) => {
-            if (&id, -excluded) <= (&limit, -limit_excluded) { one.end } else { other.end }
-        }
-        (Some(_), None) => one.end,
-        (None, _) => other.end,
-    };
-    IdRange { start, end }
 }
 
 fn begin_row(out: &mut Vec<u8>, is_first: &mut bool) {
@@ -532,15 +390,6 @@ fn write_head(out: &mut Vec<u8>, id: &str, rev: &Rev) {
     out.extend_from_slice(b",\"value\":{\"rev\":");
     write_rev(out, rev);
     out.push(b'}');
-}
-
-fn write_not_found(out: &mut Vec<u8>, key: &Value) {
-    out.extend_from_slice(b"{\"key\":");
-    match key {
-        Value::String(key) => write_string(out, key),
-        other => out.extend_from_slice(other.to_string().as_bytes()),
-    }
-    out.extend_from_slice(b",\"error\":\"not_found\"}");
 }
 
 /// The leaves beside the winner that are no tombstones.

@@ -31,6 +31,8 @@ pub enum BenchError {
     Proc(&'static str),
     #[error("{needed} open files are needed, {allowed} are allowed: raise `ulimit -n`")]
     OpenFiles { needed: usize, allowed: usize },
+    #[error("interrupted")]
+    Interrupted,
     #[error("nothing arrived within {0} s")]
     Timeout(u64),
 }
@@ -41,4 +43,14 @@ pub fn check<T: PartialEq + ToString>(what: &'static str, expected: &T, found: &
         return Ok(());
     }
     Err(BenchError::Check { what, expected: expected.to_string(), found: found.to_string() })
+}
+
+/// The error for an answer that is not the one that was wanted.
+pub fn unexpected(request: &[u8], status: u16, body: &[u8]) -> BenchError {
+    let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    BenchError::Status {
+        request: String::from_utf8_lossy(line).chars().take(120).collect(),
+        status,
+        body: String::from_utf8_lossy(body).chars().take(200).collect(),
+    }
 }

@@ -11,7 +11,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::error::{BenchError, Result};
+use crate::error::{BenchError, Result, unexpected};
 
 pub const ADMIN: &str = "admin:adminpw";
 
@@ -135,35 +135,36 @@ impl Connection {
         if answer.status < 300 {
             return Ok(answer);
         }
-        let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        Err(BenchError::Status {
-            request: String::from_utf8_lossy(line).chars().take(120).collect(),
-            status: answer.status,
-            body: String::from_utf8_lossy(&answer.body).chars().take(200).collect(),
-        })
+        Err(unexpected(request, answer.status, &answer.body))
     }
 
     pub async fn receive(&mut self) -> Result<Answer> {
         let (status, head) = self.receive_head().await?;
-        let mut body = Vec::new();
-        while self.receive_part(|part| body.extend_from_slice(part)).await? {}
-        Ok(Answer { status, head, body })
-    }
-
-    pub async fn skim(&mut self) -> Result<Skimmed> {
-        self.watch(|_| {}).await
+        Ok(Answer { status, head, body: self.receive_body().await? })
     }
 
     /// Shows the body to `see`, part by part, without keeping it.
-    pub async fn watch(&mut self, mut see: impl FnMut(&[u8])) -> Result<Skimmed> {
+    pub async fn watch(&mut self, see: impl FnMut(&[u8])) -> Result<Skimmed> {
         let (status, _) = self.receive_head().await?;
+        Ok(Skimmed { status, body_bytes: self.skim_body(see).await? })
+    }
+
+    /// The body, after its head was received.
+    pub async fn receive_body(&mut self) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        self.skim_body(|part| body.extend_from_slice(part)).await?;
+        Ok(body)
+    }
+
+    /// Shows the body to `see` and gives its length.
+    pub async fn skim_body(&mut self, mut see: impl FnMut(&[u8])) -> Result<u64> {
         let mut body_bytes = 0;
         let mut sink = |part: &[u8]| {
             body_bytes += part.len() as u64;
             see(part);
         };
         while self.receive_part(&mut sink).await? {}
-        Ok(Skimmed { status, body_bytes })
+        Ok(body_bytes)
     }
 
     /// The status, the head; the body follows with [`Self::receive_part`].

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
-use crate::error::{BenchError, Result};
+use crate::error::{BenchError, Result, unexpected};
 use crate::http::Connection;
 
 /// How much load, and when it ends: at the first of the two limits.
@@ -91,11 +91,11 @@ pub async fn run(
             next.set(index + 1);
             let request = request(index);
             connection.send(&request).await?;
-            let answer = connection.skim().await?;
-            if answer.status != load.status {
-                return Err(unexpected(&request, answer.status));
+            let (status, _) = connection.receive_head().await?;
+            if status != load.status {
+                return Err(unexpected(&request, status, &connection.receive_body().await?));
             }
-            body_bytes.set(body_bytes.get() + answer.body_bytes);
+            body_bytes.set(body_bytes.get() + connection.skim_body(|_| {}).await?);
             let elapsed = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
             latencies_us.borrow_mut().push(elapsed);
         }
@@ -103,10 +103,4 @@ pub async fn run(
     try_join_all(clients).await?;
     let latencies_us = latencies_us.into_inner();
     Ok(Outcome { requests: latencies_us.len(), body_bytes: body_bytes.get(), latencies_us })
-}
-
-fn unexpected(request: &[u8], status: u16) -> BenchError {
-    let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let request = String::from_utf8_lossy(line).chars().take(120).collect();
-    BenchError::Status { request, status, body: "(not kept)".to_owned() }
 }

@@ -34,7 +34,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 
 use bench::Bench;
-use error::Result;
+use error::{BenchError, Result};
 use scale::Scale;
 
 // As in the server, so that the bare handler is as fast as it can be.
@@ -120,12 +120,22 @@ fn measure(arguments: &Arguments) -> Result<bool> {
     let mut bench = Bench::start(if arguments.quick { Scale::QUICK } else { Scale::FULL })?;
     report::begin();
     for (name, workload) in workloads {
-        if let Err(error) = runtime.block_on(workload(&mut bench)) {
-            bench.report.fail(name, &error);
+        match runtime.block_on(interruptible(workload(&mut bench))) {
+            Err(BenchError::Interrupted) => return Err(BenchError::Interrupted),
+            Err(error) => bench.report.fail(name, &error),
+            Ok(()) => {}
         }
         if let Some(file) = &arguments.json {
             bench.report.write_json(file)?;
         }
     }
     Ok(bench.report.end())
+}
+
+/// Ends at Ctrl-C too, so that servers and folders are cleared away.
+async fn interruptible(workload: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::select! {
+        done = workload => done,
+        _ = tokio::signal::ctrl_c() => Err(BenchError::Interrupted),
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::database::{Base, CreateOptions, Database, DatabaseName, Direction, Edit, Registry};
-use crate::document::{DocId, RevHash, Revisions, incoming};
+use crate::document::{DocId, Rev, RevHash, Revisions, incoming};
 use crate::storage::MemoryEngine;
 
 fn id(text: &str) -> DocId {
@@ -85,8 +85,8 @@ fn check(db: &Arc<Database>, since: u64, options: &Options, expect: (&[&str], u6
     }
 }
 
-fn selector(selector: serde_json::Value) -> Filter {
-    Filter::Selector(SelectorFilter::parse(&selector, &[]).unwrap())
+fn selector(selector: &serde_json::Value) -> Filter {
+    Filter::Selector(SelectorFilter::parse(selector, &[]).unwrap())
 }
 
 #[test]
@@ -113,14 +113,14 @@ fn rows_limits_and_what_is_pending_are_couchdbs() {
 #[test]
 fn a_filter_moves_last_seq_behind_the_last_row() {
     let (_registry, db) = sample();
-    let odd = Options { filter: selector(json!({"n": {"$mod": [2, 1]}})), ..Options::default() };
+    let odd = Options { filter: selector(&json!({"n": {"$mod": [2, 1]}})), ..Options::default() };
     check(&db, 0, &odd, (&["2:d1"], 6, 0, Reached::PassEnd));
     // The row behind the limit is looked at, and passed over where the filter does not want it.
     let one = Options { limit: Some(1), ..odd.clone() };
     check(&db, 0, &one, (&["2:d1"], 3, 3, Reached::Limit));
     let backward = Options { direction: Direction::Backward, ..one };
     check(&db, 0, &backward, (&["2:d1"], 1, 1, Reached::Limit));
-    let deleted = Options { filter: selector(json!({"_deleted": true})), ..Options::default() };
+    let deleted = Options { filter: selector(&json!({"_deleted": true})), ..Options::default() };
     check(&db, 0, &deleted, (&["6:d3-"], 6, 0, Reached::PassEnd));
 }
 
@@ -153,7 +153,7 @@ fn styles_name_the_winner_or_all_leaves() {
     assert_eq!(rows(Options::default()), ["3:t 1-b"]);
     let all = Options { style: Style::AllDocs, ..Options::default() };
     assert_eq!(rows(all.clone()), ["3:t 1-b,1-a,2-y"]);
-    let filter = selector(json!({"n": {"$exists": false}}));
+    let filter = selector(&json!({"n": {"$exists": false}}));
     assert_eq!(rows(Options { filter: filter.clone(), ..all }), ["3:t 1-a,2-y"]);
     assert_eq!(rows(Options { filter, ..Options::default() }), [""; 0]);
 }
@@ -236,4 +236,47 @@ fn a_feed_wakes_on_changes_and_ends_with_the_database() {
     assert_eq!(pass(foreign.cursor_mut(), 100).0.len(), 6);
     registry.delete(db.name()).unwrap().wait().unwrap();
     assert_eq!(news(&mut feed), News::DatabaseDeleted);
+}
+
+#[test]
+fn what_is_pending_is_exact_wherever_and_whenever_it_is_asked() {
+    let (_registry, db) = database();
+    for round in 1..40_u64 {
+        let doc = format!("d{}", round * 7 % 13);
+        let path: Vec<String> = (1..=round).map(|number| format!("r{number}")).collect();
+        put(&db, &doc, &path.join(" "), if round % 5 == 0 { r#"{"_deleted":true}"# } else { "{}" });
+        for since in [round / 2, round / 3, round, 0, round * 7 % 11] {
+            let mut count = 0;
+            let mut take = |_, _| {
+                count += 1;
+                ControlFlow::Continue(())
+            };
+            db.scan_changes(since + 1, u64::MAX, Direction::Forward, &mut take).unwrap();
+            assert_eq!(db.pending(since).unwrap(), count, "round {round}, since {since}");
+        }
+    }
+}
+
+#[test]
+fn bodies_in_order_are_those_that_are_looked_up() {
+    let (_registry, db) = database();
+    for doc in ["a", "a\u{0}", "b", "c", "c\u{1}"] {
+        for path in ["x", "x y", "x y z", "x y z w"] {
+            put(&db, doc, path, "{}");
+        }
+    }
+    let wanted = |docs: &[&str], revs: &[&str]| -> Vec<(DocId, Rev)> {
+        let rev = |text: &str| Rev::parse(text).unwrap();
+        docs.iter().zip(revs).map(|(doc, text)| (id(doc), rev(text))).collect()
+    };
+    for wanted in [
+        wanted(&[], &[]),
+        wanted(&["a", "a\u{0}", "b", "c", "c\u{1}"], &["4-w"; 5]),
+        wanted(&["a", "b", "c"], &["1-x", "9-none", "2-y"]),
+        wanted(&["a", "c\u{1}"], &["1-x", "4-w"]),
+        wanted(&["none"], &["1-x"]),
+    ] {
+        let found = db.revisions_in_order(&wanted).unwrap();
+        assert_eq!(found, db.revisions(&wanted).unwrap(), "{wanted:?}");
+    }
 }

@@ -32,6 +32,10 @@ pub enum ServeError {
 /// Runs the server until SIGINT or SIGTERM.
 pub fn run(arguments: &Serve) -> Result<(), ServeError> {
     log::start(arguments.log_level.as_ref().map_or(LogLevel::Info, |given| given.level));
+    // Every listener is a file: take as many as the system lets this process have.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
     let Started { app, new_admin } = app::start(&arguments.start_options())?;
     if let Some(admin) = new_admin {
         // At once: the password is stored nowhere, and what follows may fail.

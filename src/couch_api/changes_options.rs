@@ -249,7 +249,7 @@ mod tests {
         };
         assert_eq!(options, expect);
         assert_eq!(options.since().unwrap(), Since::Now);
-        let minute = Some(Duration::from_secs(60));
+        let minute = Some(Duration::from_mins(1));
         assert_eq!(options.timing(Some(60_000)), Timing { heartbeat: minute, timeout: minute });
         assert_eq!(options.timing(None).timeout, Some(Duration::from_secs(90)));
         assert_eq!(parse(&[]).unwrap().timing(Some(60_000)).timeout, minute);

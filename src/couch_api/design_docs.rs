@@ -1,7 +1,5 @@
 //! `/{db}/_design/{name}/_info`: the view index of a design document.
 
-use std::sync::Arc;
-
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
@@ -15,9 +13,9 @@ use super::respond::{self, Answer};
 
 /// `GET /{db}/_design/{name}/_info`. No index is built before a view is first asked for, so
 /// nothing is pending and nothing takes space.
-pub async fn info(request: Request, db: Arc<Database>, id: DocId) -> Answer {
+pub fn info(request: &Request, db: &Database, id: &DocId) -> Answer {
     request.allow(&[Method::GET], "GET,HEAD")?;
-    let document = db.winner(&id)?.filter(|document| !document.deleted);
+    let document = db.winner(id)?.filter(|document| !document.deleted);
     let document = document.ok_or_else(ApiError::missing)?;
     let body: Map<String, Value> =
         serde_json::from_slice(&document.body).map_err(|_| ApiError::invalid_json())?;

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::http::header;
+use futures_util::StreamExt;
 
-use crate::blocking;
 use crate::config::Settings;
-use crate::database::attachments::Upload;
 use crate::database::{Database, EditAttachment, Source};
 use crate::document::incoming::Incoming;
-use crate::document::{DocId, Encoding, Rev};
+use crate::document::{DocId, Rev};
 use crate::http::multipart::{Boundary, MultipartError, MultipartReader};
 
+use super::compress::{self, Arrival, AttachmentSink};
 use super::documents_write::parse;
 use super::error::ApiError;
 use super::request::Request;
@@ -58,22 +58,16 @@ pub async fn read(request: &mut Request, db: &Arc<Database>) -> Result<Form, Api
         .map_err(|error| ApiError::bad_request(error.to_string()))?;
     let document_bytes_max = request.settings.chttpd.max_http_request_size.min(64 << 20);
     let document_bytes_max = usize::try_from(document_bytes_max).unwrap_or(usize::MAX);
-    let file_bytes_max = request.settings.couchdb.max_attachment_size.unwrap_or(u64::MAX);
     let mut parts = MultipartReader::new(request.take_body()?, &boundary);
     let mut form = Form::default();
     while let Some(head) = parts.next_part().await.map_err(broken)? {
         match (head.field_name().as_deref(), head.filename()) {
             (Some("_attachments"), Some(name)) if !name.is_empty() => {
-                let kind = head.header("content-type").unwrap_or("application/octet-stream");
+                let kind = head.header("content-type").unwrap_or(compress::DEFAULT_CONTENT_TYPE);
                 let kind = kind.to_owned();
-                let mut upload = db.upload();
-                while let Some(chunk) = parts.read_part_chunk().await.map_err(broken)? {
-                    if upload.stored_bytes() + chunk.len() as u64 > file_bytes_max {
-                        return Err(ApiError::AttachmentTooLarge(name));
-                    }
-                    upload = write(upload, chunk).await?;
-                }
-                form.files.push(finish(upload, name, kind).await?);
+                let sink = AttachmentSink::new(db, &request.settings, name, kind, Arrival::Plain);
+                let chunks = parts.part_chunks().map(|chunk| chunk.map_err(broken));
+                form.files.push(compress::store(sink, chunks).await?);
             }
             (Some(field @ ("_doc" | "_rev")), _) => {
                 let text = parts.read_part(document_bytes_max).await.map_err(broken)?;
@@ -87,26 +81,6 @@ pub async fn read(request: &mut Request, db: &Arc<Database>) -> Result<Form, Api
         }
     }
     Ok(form)
-}
-
-async fn write(mut upload: Upload, chunk: bytes::Bytes) -> Result<Upload, ApiError> {
-    blocking::run("write attachment", move || {
-        upload.write(&chunk)?;
-        Ok(upload)
-    })
-    .await?
-}
-
-async fn finish(
-    upload: Upload,
-    name: String,
-    content_type: String,
-) -> Result<EditAttachment, ApiError> {
-    let length = upload.stored_bytes();
-    let finished =
-        blocking::run("finish attachment", move || upload.finish(Encoding::Identity, length));
-    let source = Source::Bytes { content_type, blob: finished.await?? };
-    Ok(EditAttachment { name, revpos: None, source })
 }
 
 impl Form {

@@ -163,7 +163,7 @@ async fn route_design(request: Request, db: Arc<Database>, role: Role) -> Answer
     let id = path_id(&request, &db, &format!("_design/{name}"))?;
     match path.get(3..).unwrap_or_default() {
         [] => route_document(request, db, id, role).await,
-        ["_info"] => design_docs::info(request, db, id).await,
+        ["_info"] => design_docs::info(&request, &db, &id),
         rest => {
             let attachment = rest.join("/");
             route_attachment(request, db, id, attachment, role).await

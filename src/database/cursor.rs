@@ -53,6 +53,8 @@ pub struct LocalRow<'a> {
 }
 
 type Visited = ControlFlow<()>;
+/// Shows one stored record, which may be broken.
+type VisitRecord<'a> = dyn FnMut(&[u8], &[u8]) -> Result<Visited, StorageError> + 'a;
 
 impl Database {
     fn key_range(&self, ids: &IdRange) -> KeyRange {
@@ -77,7 +79,7 @@ impl Database {
         table: Table,
         range: &KeyRange,
         direction: Direction,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<Visited, StorageError>,
+        visit: &mut VisitRecord<'_>,
     ) -> Result<(), DatabaseError> {
         let mut broken = Ok(());
         let mut each = |key: &[u8], value: &[u8]| match visit(key, value) {

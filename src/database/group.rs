@@ -156,7 +156,7 @@ impl<'a> Group<'a> {
                 self.answer(Ok(()), answer)
             }
             Work::Purge(documents, answer) => {
-                let purge = |(id, revs)| self.purge(id, revs);
+                let purge = |(id, revs): (DocId, Vec<Rev>)| self.purge(id, &revs);
                 let outcomes = documents.into_iter().map(purge).collect();
                 self.answer(outcomes, answer)
             }
@@ -381,12 +381,12 @@ impl<'a> Group<'a> {
         }
     }
 
-    fn purge(&mut self, id: DocId, revs: Vec<Rev>) -> Result<PurgeOutcome, DatabaseError> {
+    fn purge(&mut self, id: DocId, revs: &[Rev]) -> Result<PurgeOutcome, DatabaseError> {
         let Some(working) = self.heads.get_mut(&id) else {
             return Ok(PurgeOutcome { id, purged: Vec::new() });
         };
         let leaves = working.tree.leaves().len() as u64;
-        let purge = working.tree.purge(&revs);
+        let purge = working.tree.purge(revs);
         if purge.purged.is_empty() {
             return Ok(PurgeOutcome { id, purged: Vec::new() });
         }

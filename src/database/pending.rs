@@ -43,8 +43,8 @@ impl Pendings {
         self.lock().begun += 1;
     }
 
-    /// The commit has ended and is published, or has failed: each document that got a new sequence or went, with its sequence
-    /// before and whether it still is.
+    /// The commit has ended and is published, or has failed: each document that got a new
+    /// sequence or went, with its sequence before and whether it still is.
     pub(super) fn note(&self, moved: &[(Option<u64>, bool)]) {
         let mut kept = self.lock();
         kept.noted += 1;

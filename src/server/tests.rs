@@ -19,7 +19,7 @@ struct Running {
     _folder: tempfile::TempDir,
 }
 
-async fn run() -> Running {
+fn run() -> Running {
     let folder = tempfile::tempdir().unwrap();
     let set = |section: &str, key: &str, value: &str| Override::new(section, key, value);
     let options = StartOptions {
@@ -69,7 +69,7 @@ async fn exchange(stream: &mut TcpStream, request: &str) -> String {
 
 #[tokio::test]
 async fn quotes_in_urls_also_after_a_body() {
-    let server = run().await;
+    let server = run();
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let list = "GET /_all_dbs?startkey=\"_r\"&endkey=\"_s\" HTTP/1.1\r\nhost: x\r\n\r\n";
     // The body looks like a request line with quotes: its length must not change.
@@ -89,7 +89,7 @@ async fn quotes_in_urls_also_after_a_body() {
 
 #[tokio::test]
 async fn stopping_ends_idle_connections_and_the_server() {
-    let server = run().await;
+    let server = run();
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let answer = exchange(&mut stream, "GET /_up HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -101,7 +101,7 @@ async fn stopping_ends_idle_connections_and_the_server() {
 
 #[tokio::test]
 async fn large_lists_are_compressed_on_request() {
-    let server = run().await;
+    let server = run();
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let mut head = async |path: &str, encodings: &str| {
         let request =

@@ -70,23 +70,6 @@ impl RocksEngine {
             .ok_or(StorageError::Corrupt { table: table.name(), what: "the table is missing" })
     }
 
-    /// The stripes of all expected keys, in a fixed order so that no two commits wait in a circle.
-    fn stripes_of(&self, batch: &Batch) -> Vec<usize> {
-        let hash = |key: &[u8]| {
-            key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-            })
-        };
-        let mut stripes: Vec<usize> = batch
-            .expectations()
-            .iter()
-            .map(|(_, key, _)| usize::try_from(hash(key) % STRIPES as u64).unwrap_or(0))
-            .collect();
-        stripes.sort_unstable();
-        stripes.dedup();
-        stripes
-    }
-
     fn check(&self, batch: &Batch) -> Result<(), StorageError> {
         for (table, key, expect) in batch.expectations() {
             let found = self.db.get_pinned_cf(self.family(*table)?, key).map_err(engine_error)?;
@@ -101,6 +84,23 @@ impl RocksEngine {
         }
         Ok(())
     }
+}
+
+/// The stripes of all expected keys, in a fixed order so that no two commits wait in a circle.
+fn stripes_of(batch: &Batch) -> Vec<usize> {
+    let hash = |key: &[u8]| {
+        key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    };
+    let mut stripes: Vec<usize> = batch
+        .expectations()
+        .iter()
+        .map(|(_, key, _)| usize::try_from(hash(key) % STRIPES as u64).unwrap_or(0))
+        .collect();
+    stripes.sort_unstable();
+    stripes.dedup();
+    stripes
 }
 
 fn server_options(options: &RocksOptions) -> Options {
@@ -233,8 +233,7 @@ impl Engine for RocksEngine {
         }
         let mut options = WriteOptions::default();
         options.set_sync(durability == Durability::Synced);
-        let _held: Vec<_> = self
-            .stripes_of(&batch)
+        let _held: Vec<_> = stripes_of(&batch)
             .into_iter()
             .filter_map(|stripe| self.stripes.get(stripe))
             .map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner))

@@ -27,6 +27,23 @@ fn tree() -> impl Strategy<Value = RevTree> {
     })
 }
 
+fn leaves() -> impl Strategy<Value = Vec<(Rev, bool)>> {
+    proptest::collection::vec((rev(), any::<bool>()), 1..4)
+}
+
+fn attachment() -> impl Strategy<Value = Attachment> {
+    let parts = (".{1,9}", any::<[u8; 16]>(), any::<u64>(), any::<bool>());
+    parts.prop_map(|(name, digest, length, gzip)| Attachment {
+        name,
+        content_type: "text/plain".into(),
+        digest: Digest(digest),
+        length,
+        encoded_length: length / 2,
+        encoding: if gzip { Encoding::Gzip } else { Encoding::Identity },
+        revpos: 3,
+    })
+}
+
 proptest! {
     #[test]
     fn heads_round_trip(tree in tree(), seq: u64, external_bytes: u64) {
@@ -39,9 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn changes_round_trip(
-        id in "[a-zé]{1,9}", deleted: bool, leaves in proptest::collection::vec((rev(), any::<bool>()), 1..4),
-    ) {
+    fn changes_round_trip(id in "[a-zé]{1,9}", deleted: bool, leaves in leaves()) {
         let change = Change { id: DocId::parse(&id).unwrap(), deleted, leaves };
         prop_assert_eq!(Change::decode(&change.encode()).unwrap(), change);
     }
@@ -49,23 +64,25 @@ proptest! {
     #[test]
     fn bodies_round_trip(
         rev in rev(), deleted: bool, body in ".{0,40}",
-        attachments in proptest::collection::vec((".{1,9}", any::<[u8; 16]>(), any::<u64>(), any::<bool>()), 0..3),
+        attachments in proptest::collection::vec(attachment(), 0..3),
     ) {
         let id = DocId::parse("a").unwrap();
-        let attachments: Vec<Attachment> = attachments.into_iter().map(|(name, digest, length, gzip)| Attachment {
-            name, content_type: "text/plain".into(), digest: Digest(digest), length, encoded_length: length / 2,
-            encoding: if gzip { Encoding::Gzip } else { Encoding::Identity }, revpos: 3,
-        }).collect();
         let value = encode_body(deleted, &attachments, body.as_bytes());
         let document = decode_body(id.clone(), rev.clone(), value).unwrap();
-        prop_assert_eq!(document, Document { id, rev, deleted, body: Bytes::from(body), attachments });
+        let body = Bytes::from(body);
+        prop_assert_eq!(document, Document { id, rev, deleted, body, attachments });
     }
 
     #[test]
     fn counters_round_trip(numbers: [u64; 7]) {
-        let [update_seq, purge_seq, doc_count, doc_del_count, external_bytes, obsolete_bytes, local_doc_count] = numbers;
         let state = State {
-            update_seq, purge_seq, doc_count, doc_del_count, external_bytes, obsolete_bytes, local_doc_count,
+            update_seq: numbers[0],
+            purge_seq: numbers[1],
+            doc_count: numbers[2],
+            doc_del_count: numbers[3],
+            external_bytes: numbers[4],
+            obsolete_bytes: numbers[5],
+            local_doc_count: numbers[6],
         };
         prop_assert_eq!(State::decode(&state.encode()).unwrap(), state);
     }

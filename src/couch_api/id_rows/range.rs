@@ -79,7 +79,9 @@ mod tests {
     use super::*;
 
     fn query(start: Option<Value>, end: Option<Value>, direction: Direction) -> ViewQuery {
-        ViewQuery { start_key: start, end_key: end, direction, ..ViewQuery::default() }
+        let mut query = ViewQuery::default();
+        (query.start_key, query.end_key, query.direction) = (start, end, direction);
+        query
     }
 
     fn included(id: &str) -> Bound<String> {
@@ -120,7 +122,8 @@ mod tests {
         let inner = query(Some(json!("_design/b")), Some(json!("_design/c")), Direction::Forward);
         let ids = ids_of(Namespace::Design, &inner);
         assert_eq!((ids.start, ids.end), (included("_design/b"), included("_design/c")));
-        let partition = ViewQuery { partition: Some("p".to_owned()), ..all };
+        let mut partition = all;
+        partition.partition = Some("p".to_owned());
         assert_eq!(ids_of(Namespace::All, &partition), IdRange::prefix("p:"));
     }
 

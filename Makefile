@@ -35,7 +35,7 @@ test: deps
 	cargo test --release --locked
 
 bench: build-packages
-	cargo bench --locked
+	ulimit -n $$(ulimit -Hn) && cargo bench --locked --bench server
 
 deps: build-packages test-packages $(NODE_MODULES) $(AIOCOUCH)/ready $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)
 	cargo fetch --locked

@@ -43,6 +43,15 @@ pub fn upload_head(path: &str, length: usize) -> Bytes {
     head("PUT", path, Some((BINARY, length))).into()
 }
 
+/// `text` as the value of a query parameter.
+pub fn in_query(text: &str) -> String {
+    let encoded = text.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    });
+    encoded.collect()
+}
+
 fn head(method: &str, path: &str, body: Option<(&str, usize)>) -> Vec<u8> {
     let mut head = format!(
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic {}\r\n",

@@ -95,7 +95,9 @@ pub async fn run(
             if status != load.status {
                 return Err(unexpected(&request, status, &connection.receive_body().await?));
             }
-            body_bytes.set(body_bytes.get() + connection.skim_body(|_| {}).await?);
+            let length = connection.skim_body(|_| {}).await?;
+            // Only now: other connections count while this one waits.
+            body_bytes.set(body_bytes.get() + length);
             let elapsed = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
             latencies_us.borrow_mut().push(elapsed);
         }

@@ -9,7 +9,7 @@ use crate::document::rev_hash::{recreated_rev_hash, rev_hash};
 use crate::document::revtree::RevTree;
 use crate::document::{Attachment, DocId, Rev, RevHash};
 use crate::storage::values::{self, Change, EventKind, Head, Local, State};
-use crate::storage::{Batch, Durability, Expect, Snapshot, Table, keys};
+use crate::storage::{Batch, Durability, Expect, Table, keys};
 
 use super::apply::{self, Place};
 use super::attachments::UploadedChunks;
@@ -38,7 +38,6 @@ struct Working {
 /// The works of one batch on their way.
 pub(super) struct Group<'a> {
     db: &'a Database,
-    snapshot: Box<dyn Snapshot + 'a>,
     heads: HashMap<DocId, Working>,
     /// Documents with new sequences, in the order of these.
     touched: Vec<DocId>,
@@ -69,10 +68,9 @@ impl<'a> Group<'a> {
                 Work::Local(..) | Work::Set(..) | Work::Compacted(_) | Work::Destroy(_) => {}
             }
         }
-        let snapshot = db.engine.snapshot();
         let head_keys: Vec<Vec<u8>> =
             ids.iter().map(|id| keys::head(db.number, id.as_str())).collect();
-        let found = snapshot.multi_get(Table::Heads, &head_keys)?;
+        let found = db.engine.snapshot().multi_get(Table::Heads, &head_keys)?;
         let mut heads = HashMap::with_capacity(ids.len());
         for (id, value) in ids.into_iter().zip(found) {
             let working = match value {
@@ -99,7 +97,6 @@ impl<'a> Group<'a> {
         let state = db.state();
         Ok(Self {
             db,
-            snapshot,
             heads,
             touched: Vec::new(),
             written: HashMap::new(),
@@ -329,7 +326,7 @@ impl<'a> Group<'a> {
             return Ok(attachments.clone());
         }
         let key = keys::body(self.db.number, id, rev);
-        match self.snapshot.get(Table::Bodies, &key)? {
+        match self.db.engine.get(Table::Bodies, &key)? {
             None => Ok(Vec::new()),
             Some(value) => Ok(values::decode_body(id.clone(), rev.clone(), value)?.attachments),
         }
@@ -458,7 +455,7 @@ impl<'a> Group<'a> {
             let change = Change { id, deleted, leaves };
             self.batch.put(Table::Changes, keys::change(number, seq), change.encode());
         }
-        self.blobs.settle(self.db, self.snapshot.as_ref(), &mut self.batch)
+        self.blobs.settle(self.db, &mut self.batch)
     }
 
     fn commit(&mut self) -> Result<(), DatabaseError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::document::{Digest, DocId, Rev};
 use crate::storage::keys::{self, BlobId, DbNumber};
-use crate::storage::{Batch, Direction, Snapshot, Table, values};
+use crate::storage::{Batch, Direction, Table, values};
 
 use super::attachments::{Blob, Place, UploadedChunks};
 use super::{Database, DatabaseError};
@@ -90,12 +90,11 @@ impl Blobs {
     }
 
     /// Removes the bytes that nothing refers to any more.
-    pub(super) fn settle(
-        &mut self,
-        db: &Database,
-        snapshot: &dyn Snapshot,
-        batch: &mut Batch,
-    ) -> Result<(), DatabaseError> {
+    pub(super) fn settle(&mut self, db: &Database, batch: &mut Batch) -> Result<(), DatabaseError> {
+        if self.released.is_empty() {
+            return Ok(());
+        }
+        let snapshot = db.engine.snapshot();
         for (digest, released) in std::mem::take(&mut self.released) {
             if self.referred.contains(&digest) {
                 continue;

@@ -176,6 +176,34 @@ fn writes_of_many_threads_are_all_there_in_gapless_sequences() {
     assert_eq!(seqs, (1..=400).collect::<Vec<u64>>());
 }
 
+/// A driver that had emptied the queue once refused what others queued before it was dropped.
+#[test]
+fn a_driver_that_is_done_refuses_nobody() {
+    let Fixture { db, .. } = fixture();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let db = db.clone();
+            scope.spawn(move || {
+                for number in 0..1000 {
+                    let doc = format!("{thread}-{number}");
+                    let reply = db.edit(vec![edit(&doc, Base::New, "{}")]).unwrap();
+                    assert!(matches!(reply.wait().unwrap()[0], EditOutcome::Saved(_)));
+                }
+            });
+        }
+    });
+    assert_eq!(db.state().update_seq, 4000);
+}
+
+#[test]
+fn a_driver_that_never_runs_leaves_the_next_to_drive() {
+    let Fixture { db, .. } = fixture();
+    let Reply { driver, answer } = db.edit(vec![edit("a", Base::New, "{}")]).unwrap();
+    drop(driver);
+    assert!(matches!(answer.blocking_recv(), Ok(Err(DatabaseError::Overloaded))));
+    put(&db, "b", Base::New, "{}");
+}
+
 #[test]
 fn attachments_are_shared_kept_by_stubs_and_removed_with_their_last_revision() {
     let Fixture { engine, db, .. } = fixture();

@@ -129,17 +129,20 @@ impl<T> Reply<T> {
 #[derive(Debug)]
 pub struct Driver {
     db: Arc<Database>,
+    /// The queue is empty and somebody else may drive it by now.
+    done: bool,
 }
 
 impl Driver {
     /// Commits group after group until nothing waits.
-    pub fn run(self) {
+    pub fn run(mut self) {
         loop {
             let group = {
                 let mut queue = self.db.lock_queue();
                 let group = queue.next_group();
                 if group.is_empty() {
                     queue.driven = false;
+                    self.done = true;
                     return;
                 }
                 group
@@ -152,14 +155,15 @@ impl Driver {
 impl Drop for Driver {
     /// After a panic, or when it never ran: nobody is left waiting for nobody.
     fn drop(&mut self) {
+        if self.done {
+            return;
+        }
         let mut queue = self.db.lock_queue();
-        if queue.driven && (std::thread::panicking() || !queue.waiting.is_empty()) {
-            queue.driven = false;
-            queue.edits = 0;
-            queue.bytes = 0;
-            for work in queue.waiting.drain(..) {
-                work.refuse(DatabaseError::Overloaded);
-            }
+        queue.driven = false;
+        queue.edits = 0;
+        queue.bytes = 0;
+        for work in queue.waiting.drain(..) {
+            work.refuse(DatabaseError::Overloaded);
         }
     }
 }
@@ -205,7 +209,8 @@ impl Database {
         queue.waiting.push_back(work);
         queue.edits += edits;
         queue.bytes += bytes;
-        let driver = if queue.driven { None } else { Some(Driver { db: self.clone() }) };
+        let driver =
+            if queue.driven { None } else { Some(Driver { db: self.clone(), done: false }) };
         queue.driven = true;
         Ok(Reply { driver, answer })
     }

@@ -12,7 +12,7 @@ use super::Values;
 pub struct Warning {
     pub section: String,
     pub key: String,
-    /// What would have been right, as in "is not <expected>".
+    /// What would have been right, as in "is not EXPECTED".
     pub expected: &'static str,
 }
 

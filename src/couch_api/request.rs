@@ -23,6 +23,9 @@ use super::query::Query;
 /// The largest body that is held in memory, whatever `max_http_request_size` allows.
 const BUFFERED_BYTES_MAX: u64 = 512 << 20;
 
+/// Bytes made room for before they have come.
+const EXPECTED_BYTES_MAX: usize = 8 << 20;
+
 /// One HTTP request after its path, parameters and user are known.
 #[derive(Debug)]
 pub struct Request {
@@ -142,7 +145,9 @@ impl Request {
         let bytes = if first.len() as u64 == declared {
             first
         } else {
-            let mut bytes = BytesMut::with_capacity(usize::try_from(declared).unwrap_or(0));
+            // A declared length costs nothing to claim: memory is taken as bytes come.
+            let expected = usize::try_from(declared).unwrap_or(0).min(EXPECTED_BYTES_MAX);
+            let mut bytes = BytesMut::with_capacity(expected);
             bytes.extend_from_slice(&first);
             while let Some(chunk) = body.next().await.transpose()? {
                 if (bytes.len() + chunk.len()) as u64 > limit {

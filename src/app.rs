@@ -1,5 +1,6 @@
 //! What all requests share: the databases, the configuration, who is who.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,8 @@ pub struct App {
     pub uuids: UuidGenerator,
     /// The server's stable identity.
     pub uuid: String,
+    /// The folder of temporary files; emptied at each start.
+    pub scratch: PathBuf,
     /// Cancelled when the server stops: feeds end.
     pub stopping: CancellationToken,
 }

@@ -96,6 +96,7 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
         sandbox: Sandbox::new(sandbox::Options::default()).map_err(StartError::Sandbox)?,
         uuids: UuidGenerator::default(),
         uuid,
+        scratch: make_scratch(&options.data_dir)?,
         stopping: CancellationToken::new(),
     };
     app.apply_settings();
@@ -107,6 +108,19 @@ fn make_folder(path: &Path) -> Result<(), StartError> {
     builder.recursive(true);
     owner_only(&mut builder);
     builder.create(path).map_err(|source| StartError::DataFolder { path: path.to_owned(), source })
+}
+
+/// Makes the folder of temporary files anew, without what a crash may have left in it. The store
+/// is open by then, so no other process uses the data folder.
+fn make_scratch(data_dir: &Path) -> Result<PathBuf, StartError> {
+    let scratch = data_dir.join("tmp");
+    if let Err(source) = std::fs::remove_dir_all(&scratch)
+        && source.kind() != io::ErrorKind::NotFound
+    {
+        return Err(StartError::DataFolder { path: scratch, source });
+    }
+    make_folder(&scratch)?;
+    Ok(scratch)
 }
 
 #[cfg(unix)]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use crate::document::{DocId, Document, Rev, encode};
-use crate::mango::selector::{FieldPath, Found, Selector, SelectorError};
+use crate::mango::selector::{FieldPath, Found, Projection, Selector, SelectorError};
 
 /// The filters that need no function of a design document.
 #[derive(Debug, Clone, Default)]
@@ -42,8 +42,12 @@ impl Filter {
 #[derive(Debug, Clone)]
 pub struct SelectorFilter {
     selector: Selector,
+    /// What the selector looks at.
+    looked_at: Projection,
     /// Empty for whole documents.
     fields: Vec<FieldPath>,
+    /// What the fields are parts of.
+    showing: Projection,
 }
 
 impl SelectorFilter {
@@ -53,9 +57,11 @@ impl SelectorFilter {
     /// Those of selectors; a field name with an empty piece.
     pub fn parse(selector: &Value, fields: &[&str]) -> Result<Self, SelectorError> {
         let selector = Selector::parse(selector)?;
-        let fields =
+        let fields: Vec<FieldPath> =
             fields.iter().map(|field| FieldPath::parse(field)).collect::<Result<_, _>>()?;
-        Ok(Self { selector, fields })
+        let looked_at = Projection::of_selector(&selector);
+        let showing = Projection::of_paths(&fields);
+        Ok(Self { selector, looked_at, fields, showing })
     }
 
     pub(super) fn matches(
@@ -63,9 +69,10 @@ impl SelectorFilter {
         document: &Document,
         conflicts: &[Rev],
     ) -> Result<bool, SelectorError> {
-        // What was stored is valid JSON; a body that is nested too deep for the reader does not
-        // match, as a document that cannot be seen.
-        shown(document, conflicts).map_or(Ok(false), |value| self.selector.matches(&value))
+        // What was stored is valid JSON; where the selector looks at something that is nested too
+        // deep to be read, the document does not match, as one that cannot be seen.
+        let shown = read(&self.looked_at, document, conflicts);
+        shown.map_or(Ok(false), |value| self.selector.matches(&value))
     }
 
     /// The fields to show, as an object; `None` where whole documents are wanted.
@@ -73,7 +80,7 @@ impl SelectorFilter {
         if self.fields.is_empty() {
             return None;
         }
-        let value = shown(document, conflicts)?;
+        let value = read(&self.showing, document, conflicts)?;
         let mut projected = Value::Object(Map::new());
         for field in &self.fields {
             if let Found::Value(found) = field.find(&value) {
@@ -84,12 +91,12 @@ impl SelectorFilter {
     }
 }
 
-/// The document as a client would see it.
-fn shown(document: &Document, conflicts: &[Rev]) -> Option<Value> {
+/// The document as a client would see it, as far as it is of interest.
+fn read(projection: &Projection, document: &Document, conflicts: &[Rev]) -> Option<Value> {
     let mut text = Vec::new();
     let extras = encode::Extras { conflicts, ..encode::Extras::default() };
     encode::write_document(&mut text, document, &extras);
-    serde_json::from_slice(&text).ok()
+    projection.read(&text)
 }
 
 /// Puts a value into an object at a path of objects.

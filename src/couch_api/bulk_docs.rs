@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
 
-use bytes::Bytes;
-
 use crate::app::SharedApp;
 use crate::blocking;
 use crate::config::Settings;
 use crate::database::{Base, Database, Edit, EditOutcome, LocalEdit, LocalOutcome};
 use crate::document::DocId;
 use crate::document::encode::write_string;
-use crate::document::incoming::{Bulk, Incoming, Limits, parse_bulk};
+use crate::document::incoming::Incoming;
 
+use super::bulk_body::BulkBody;
 use super::databases::write_ok;
 use super::documents_write::{self, parse, replicated_path, require_design_role};
 use super::error::ApiError;
@@ -28,22 +27,13 @@ use super::router::Role;
 const INLINE_BYTES_MAX: usize = 16 << 10;
 /// Text of the documents that are held as edits at one time. A larger request is checked as a
 /// whole first and then written part by part.
-const PART_BYTES_MAX: usize = 4 << 20;
+const PART_BYTES_MAX: u64 = 4 << 20;
 
 /// Where the outcome of each document is found.
 #[derive(Debug, Clone, Copy)]
 enum Slot {
     Edit(usize),
     Local(usize),
-}
-
-/// A request with the places of its documents.
-#[derive(Debug, Clone)]
-struct BulkRequest {
-    body: Bytes,
-    documents: Arc<[Range<usize>]>,
-    new_edits: bool,
-    all_or_nothing: bool,
 }
 
 /// Documents that are written together.
@@ -67,17 +57,15 @@ struct Reader {
 pub async fn bulk_docs(mut request: Request, db: Arc<Database>, role: Role) -> Answer {
     request.allow(&[Method::POST], "POST")?;
     request.require_json()?;
-    let body = request.bytes().await?;
-    let large = body.len() > INLINE_BYTES_MAX;
-    let find = move || BulkRequest::find(body);
-    let bulk = if large { blocking::run("find bulk documents", find).await?? } else { find()? };
+    let bulk = BulkBody::receive(&mut request).await?;
+    let large = bulk.bytes_in_memory().is_none_or(|bytes| bytes > INLINE_BYTES_MAX);
     let (app, settings) = (request.app.clone(), request.settings.clone());
     let reader = Reader { app, settings, db: db.clone() };
     if bulk.all_or_nothing {
         let refused = blocking::run("refuse bulk documents", move || reader.refuse(&bulk));
         return Ok(respond::json_bytes(StatusCode::EXPECTATION_FAILED, refused.await??));
     }
-    let parts = bulk.parts();
+    let parts = parts(&bulk.documents);
     if parts.len() > 1 {
         let (checking, all) = (reader.clone(), bulk.clone());
         blocking::run("check bulk documents", move || checking.check(&all)).await??;
@@ -98,35 +86,19 @@ pub async fn bulk_docs(mut request: Request, db: Arc<Database>, role: Role) -> A
     Ok(respond::json_bytes(StatusCode::CREATED, out))
 }
 
-impl BulkRequest {
-    fn find(body: Bytes) -> Result<Self, ApiError> {
-        let Bulk { documents, new_edits, all_or_nothing } = parse_bulk(&body, &Limits::default())?;
-        let start = body.as_ptr() as usize;
-        let span = |text: &&[u8]| {
-            let at = (text.as_ptr() as usize).saturating_sub(start);
-            at..at + text.len()
-        };
-        let documents = documents.iter().map(span).collect();
-        Ok(Self { documents, new_edits, all_or_nothing, body })
-    }
-
-    /// Ranges of documents whose text is about [`PART_BYTES_MAX`] together.
-    fn parts(&self) -> Vec<Range<usize>> {
-        let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0);
-        for (at, document) in self.documents.iter().enumerate() {
-            if bytes > 0 && bytes + document.len() > PART_BYTES_MAX {
-                parts.push(start..at);
-                (start, bytes) = (at, 0);
-            }
-            bytes += document.len();
+/// Ranges of documents whose text is about [`PART_BYTES_MAX`] together.
+fn parts(documents: &[Range<u64>]) -> Vec<Range<usize>> {
+    let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (at, document) in documents.iter().enumerate() {
+        let length = document.end - document.start;
+        if bytes > 0 && bytes + length > PART_BYTES_MAX {
+            parts.push(start..at);
+            (start, bytes) = (at, 0);
         }
-        parts.push(start..self.documents.len());
-        parts
+        bytes += length;
     }
-
-    fn text(&self, document: &Range<usize>) -> &[u8] {
-        self.body.get(document.clone()).unwrap_or_default()
-    }
+    parts.push(start..documents.len());
+    parts
 }
 
 impl Reader {
@@ -139,9 +111,9 @@ impl Reader {
     }
 
     /// One wrong document is the end of the whole request, before anything is written.
-    fn check(&self, bulk: &BulkRequest) -> Result<(), ApiError> {
+    fn check(&self, bulk: &BulkBody) -> Result<(), ApiError> {
         for document in bulk.documents.iter() {
-            let (id, incoming) = self.document(bulk.text(document))?;
+            let (id, incoming) = self.document(&bulk.document(document)?)?;
             if id.is_local() {
                 local_docs::edit(id, incoming)?;
             } else if !bulk.new_edits {
@@ -151,10 +123,10 @@ impl Reader {
         Ok(())
     }
 
-    fn read(&self, bulk: &BulkRequest, part: Range<usize>) -> Result<Part, ApiError> {
+    fn read(&self, bulk: &BulkBody, part: Range<usize>) -> Result<Part, ApiError> {
         let mut read = Part::default();
         for document in bulk.documents.get(part).unwrap_or_default() {
-            let (id, incoming) = self.document(bulk.text(document))?;
+            let (id, incoming) = self.document(&bulk.document(document)?)?;
             if id.is_local() {
                 read.slots.push(Slot::Local(read.locals.len()));
                 read.locals.push(local_docs::edit(id, incoming)?);
@@ -184,10 +156,10 @@ impl Reader {
     }
 
     /// CouchDB's answer to `all_or_nothing`: every document refused.
-    fn refuse(&self, bulk: &BulkRequest) -> Result<Vec<u8>, ApiError> {
+    fn refuse(&self, bulk: &BulkBody) -> Result<Vec<u8>, ApiError> {
         let mut out = vec![b'['];
         for document in bulk.documents.iter() {
-            let (id, incoming) = self.document(bulk.text(document))?;
+            let (id, incoming) = self.document(&bulk.document(document)?)?;
             write_refused(&mut out, &id, incoming.rev.as_ref());
         }
         out.extend_from_slice(b"]\n");

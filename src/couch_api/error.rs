@@ -98,6 +98,9 @@ pub enum ApiError {
     Auth(#[from] AuthError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A file of the server's own could not be used.
+    #[error("a temporary file: {0}")]
+    Scratch(#[from] std::io::Error),
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     /// A stored attachment is not the gzip data that it should be.
@@ -174,6 +177,7 @@ impl ApiError {
             Self::Selector(error) => selector(error),
             Self::Auth(error) => auth(*error),
             Self::Config(error) => config(error),
+            Self::Scratch(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
             Self::Interrupted(_) | Self::Gzip(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "unknown_error")
             }

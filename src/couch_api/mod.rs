@@ -8,6 +8,7 @@ mod all_dbs;
 mod all_docs;
 mod attachment_read;
 mod attachment_write;
+mod bulk_body;
 mod bulk_docs;
 mod bulk_get;
 mod changes;

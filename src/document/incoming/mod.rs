@@ -7,6 +7,7 @@
 
 mod attachments;
 mod bulk;
+mod bulk_scan;
 mod members;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use thiserror::Error;
 pub use super::json::Limits;
 pub use attachments::{AttachmentSource, IncomingAttachment};
 pub use bulk::{Bulk, BulkError, parse_bulk};
+pub use bulk_scan::{BulkScanner, BulkSpans};
 
 use super::json::reader::{Check, Container, InvalidJson, Reader, Sink};
 use super::json::term::MinifiedWithTerm;

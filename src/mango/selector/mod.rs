@@ -23,6 +23,7 @@ mod normalize;
 mod parse;
 mod path;
 mod pattern;
+mod projection;
 mod value_set;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ use serde_json::{Map, Value};
 pub use error::SelectorError;
 pub use path::{FieldPath, Found};
 pub use pattern::Pattern;
+pub use projection::Projection;
 pub use value_set::{AllOf, OneOf};
 
 /// A selector in normal form.

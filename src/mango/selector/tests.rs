@@ -469,6 +469,26 @@ proptest! {
         }
     }
 
+    /// Beside what the selector looks at, the document has other members, before and behind.
+    #[test]
+    fn a_projected_document_matches_as_the_whole_one(
+        selector in selector(),
+        doc in document(),
+        rest in prop::collection::vec(("[w-z]", any_value()), 0..4),
+    ) {
+        let mut whole: Map<_, _> = rest.into_iter().collect();
+        whole.extend(doc.as_object().unwrap().clone());
+        whole.insert("last".to_owned(), json!([{"a": 1}]));
+        let whole = Value::Object(whole);
+        let outer = selector.as_object().unwrap();
+        for selector in outer["$or"].as_array().unwrap() {
+            let selector = parse(&json!({"$and": [selector]}));
+            let projected = Projection::of_selector(&selector).read(whole.to_string().as_bytes());
+            let outcome = selector.matches(&projected.unwrap());
+            prop_assert_eq!(outcome, selector.matches(&whole), "{}", selector.to_json());
+        }
+    }
+
     #[test]
     fn the_normal_form_is_stable(selector in selector(), doc in document()) {
         let once = parse(&selector);

@@ -143,7 +143,7 @@ impl BulkScanner {
             (State::Start, b'[' | b'"' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => {
                 return Err(BulkError::NotAnObject);
             }
-            (State::FirstName, b'}') | (State::AfterDocs, b'}') => State::End,
+            (State::FirstName | State::AfterDocs, b'}') => State::End,
             (State::FirstName | State::NextName, b'"') => {
                 self.name.clear();
                 self.name.push(b'"');
@@ -242,10 +242,11 @@ mod tests {
         let whole = parse_bulk(text.as_bytes(), &Limits::default()).unwrap();
         for piece in [1, 3, 1000] {
             let spans = scan(text.as_bytes(), piece).unwrap();
+            let at = |offset: u64| usize::try_from(offset).unwrap();
             let found: Vec<&str> = spans
                 .documents
                 .iter()
-                .map(|span| text[span.start as usize..span.end as usize].trim_end())
+                .map(|span| text[at(span.start)..at(span.end)].trim_end())
                 .collect();
             let wanted: Vec<&str> =
                 whole.documents.iter().map(|text| std::str::from_utf8(text).unwrap()).collect();

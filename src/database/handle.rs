@@ -216,18 +216,28 @@ impl Database {
     /// Everything that goes when the database goes.
     pub(super) fn write_destruction(&self, batch: &mut Batch) {
         batch.delete(Table::Catalogue, keys::catalogue_database(self.name.as_str()));
-        let empty = self.state() == State::default();
-        for table in Table::ALL {
-            // An empty database needs no range tombstones: they would slow everyone's reads.
-            let used = match table {
-                Table::Catalogue => false,
-                Table::Databases => true,
-                Table::Chunks | Table::Blobs => self.state().external_bytes > 0 || !empty,
-                _ => !empty,
-            };
-            if used {
-                batch.delete_range(table, keys::database_range(self.number));
-            }
+        // A range tombstone slows everyone's reads for a while: the few records that every
+        // database has go one by one, and an empty one has no others.
+        for key in [keys::state, keys::security, keys::revs_limit, keys::purged_infos_limit] {
+            batch.delete(Table::Databases, key(self.number));
+        }
+        let state = self.state();
+        if state.purge_seq > 0 {
+            batch.delete_range(Table::Databases, keys::purges(self.number));
+        }
+        if state == State::default() {
+            return;
+        }
+        let range = keys::database_range(self.number);
+        for table in [
+            Table::Heads,
+            Table::Bodies,
+            Table::Changes,
+            Table::Locals,
+            Table::Blobs,
+            Table::Chunks,
+        ] {
+            batch.delete_range(table, range.clone());
         }
     }
 

@@ -8,6 +8,7 @@ mod all_dbs;
 mod all_docs;
 mod attachment_read;
 mod attachment_write;
+mod body_time;
 mod bulk_body;
 mod bulk_docs;
 mod bulk_get;
@@ -47,5 +48,6 @@ mod service;
 mod settings;
 mod stream;
 mod view_query;
+mod wishes;
 
 pub use service::{Service, serve_request};

@@ -14,9 +14,11 @@ use crate::app::SharedApp;
 use crate::config::Settings;
 use crate::http::path::{self, Plus};
 
+use super::body_time::BodyTime;
 use super::error::ApiError;
 use super::query::Query;
 use super::request::Request;
+use super::wishes::Wishes;
 use super::{cors, login, respond, router};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-couch-request-id");
@@ -59,24 +61,28 @@ pub async fn serve_request(
     let head = parts.method == Method::HEAD;
     let origin = cors::Origin::of(&parts);
     let refusal = login::Refusal::of(&parts);
-    let mut response = match origin.preflight(&parts, &settings) {
-        Some(response) => response,
-        None => match answer(service.app, &settings, peer, parts, body).await {
+    let wishes = Wishes::of(&parts, &settings);
+    let time = BodyTime::default();
+    let mut response = match (origin.preflight(&parts, &settings), &wishes) {
+        (Some(response), _) => response,
+        (None, Err(error)) => respond::error(error),
+        (None, Ok(_)) => match answer(service.app, &settings, peer, parts, time.of(body)).await {
             Ok(response) => response,
             Err(error) => refusal.shape(respond::error(&error), &error, &settings),
         },
     };
     origin.allow(&mut response, &settings);
     finish(&mut response, &settings);
-    if head {
-        drop_body(&mut response);
-    }
     if !short_headers {
         let headers = response.headers_mut();
-        headers.insert(BODY_TIME, HeaderValue::from_static("0"));
+        headers.insert(BODY_TIME, HeaderValue::from(time.ms()));
         if let Ok(id) = HeaderValue::from_str(&id) {
             headers.insert(REQUEST_ID, id);
         }
+    }
+    response = wishes.unwrap_or_default().shape(response, &settings).await;
+    if head {
+        drop_body(&mut response);
     }
     tracing::debug!(
         request.id = id,

@@ -229,4 +229,20 @@ await check('replication from a database that is not there fails and says so', a
   assert.equal((await request('GET', '/_up')).status, 200)
 })
 
+await check('a design document that the user may not write is refused alone, and the others arrive', async () => {
+  const name = freshName('members')
+  await request('PUT', `/${name}`)
+  await request('PUT', `/${name}/_security`, { json: {} })
+  const { origin } = new URL(server)
+  const [client, anyone] = [local('members'), new PouchDB(`${origin}/${name}`, { skip_setup: true })]
+  await client.bulkDocs([...numberedDocs(5), { _id: '_design/app', views: {} }])
+  const denied = []
+  const replication = client.replicate.to(anyone).on('denied', (refusal) => denied.push(refusal.id))
+  const result = await replication
+  assert.deepEqual([result.ok, result.docs_written, result.doc_write_failures], [true, 5, 1])
+  assert.deepEqual(denied, ['_design/app'])
+  const [refusal] = await remote('invalid').bulkDocs([{ _id: '_design/broken', views: 5 }])
+  assert.deepEqual([refusal.id, refusal.name ?? refusal.error], ['_design/broken', 'invalid_design_doc'])
+})
+
 await finish()

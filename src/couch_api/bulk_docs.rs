@@ -9,9 +9,9 @@ use crate::app::SharedApp;
 use crate::blocking;
 use crate::config::Settings;
 use crate::database::{Base, Database, Edit, EditOutcome, LocalEdit, LocalOutcome};
-use crate::document::DocId;
 use crate::document::encode::write_string;
 use crate::document::incoming::Incoming;
+use crate::document::{DocId, Rev};
 
 use super::bulk_body::BulkBody;
 use super::databases::write_ok;
@@ -34,6 +34,25 @@ const PART_BYTES_MAX: u64 = 4 << 20;
 enum Slot {
     Edit(usize),
     Local(usize),
+    /// A design document that has not been judged yet.
+    Design,
+    Refused(usize),
+}
+
+/// A design document on its way: it may be refused while the others are written.
+#[derive(Debug)]
+struct Design {
+    slot: usize,
+    edit: Edit,
+    checked: Incoming,
+}
+
+/// A design document that is not written, and why.
+#[derive(Debug)]
+struct Refusal {
+    id: DocId,
+    rev: Option<Rev>,
+    error: ApiError,
 }
 
 /// Documents that are written together.
@@ -42,7 +61,8 @@ struct Part {
     slots: Vec<Slot>,
     edits: Vec<Edit>,
     locals: Vec<LocalEdit>,
-    designs: Vec<(DocId, Incoming)>,
+    designs: Vec<Design>,
+    refusals: Vec<Refusal>,
 }
 
 /// What reading a document needs of the server.
@@ -74,11 +94,9 @@ pub async fn bulk_docs(mut request: Request, db: Arc<Database>, role: Role) -> A
     for part in parts {
         let (reading, all) = (reader.clone(), bulk.clone());
         let read = move || reading.read(&all, part);
-        let part = if large { blocking::run("read bulk documents", read).await?? } else { read()? };
-        for (id, incoming) in &part.designs {
-            require_design_role(&request, role)?;
-            documents_write::check_design(&request.app, &db, id, incoming).await?;
-        }
+        let mut part =
+            if large { blocking::run("read bulk documents", read).await?? } else { read()? };
+        part.judge_designs(&request, &db, role).await?;
         part.write(&db, bulk.new_edits, &mut out).await?;
     }
     documents_write::maybe_compact(&db);
@@ -138,10 +156,8 @@ impl Reader {
                 let rev = incoming.rev.clone();
                 Base::Replicated(replicated_path(incoming.revisions.as_ref(), rev)?)
             };
-            if id.is_design() {
-                let checked = Incoming { attachments: None, ..incoming.clone() };
-                read.designs.push((id.clone(), checked));
-            }
+            let checked =
+                id.is_design().then(|| Incoming { attachments: None, ..incoming.clone() });
             let attachments = match incoming.attachments {
                 Some(listed) => {
                     multipart_put::edit_attachments_blocking(&self.db, &self.settings, listed)?
@@ -149,8 +165,15 @@ impl Reader {
                 None => Vec::new(),
             };
             let Incoming { deleted, body, body_term, .. } = incoming;
+            let edit = Edit { id, base, deleted, body, body_term, attachments };
+            if let Some(checked) = checked {
+                let slot = read.slots.len();
+                read.slots.push(Slot::Design);
+                read.designs.push(Design { slot, edit, checked });
+                continue;
+            }
             read.slots.push(Slot::Edit(read.edits.len()));
-            read.edits.push(Edit { id, base, deleted, body, body_term, attachments });
+            read.edits.push(edit);
         }
         Ok(read)
     }
@@ -168,6 +191,37 @@ impl Reader {
 }
 
 impl Part {
+    /// Finds out which design documents this user may write, and which are valid. The others are
+    /// refused one by one, as CouchDB does: a replication goes on without them.
+    async fn judge_designs(
+        &mut self,
+        request: &Request,
+        db: &Arc<Database>,
+        role: Role,
+    ) -> Result<(), ApiError> {
+        for Design { slot, edit, checked } in std::mem::take(&mut self.designs) {
+            let judged = match require_design_role(request, role) {
+                Ok(()) => documents_write::check_design(&request.app, db, &edit.id, &checked).await,
+                refused => refused,
+            };
+            let place = match judged {
+                Ok(()) => {
+                    self.edits.push(edit);
+                    Slot::Edit(self.edits.len() - 1)
+                }
+                Err(error @ (ApiError::Auth(_) | ApiError::Design(_))) => {
+                    self.refusals.push(Refusal { id: edit.id, rev: checked.rev, error });
+                    Slot::Refused(self.refusals.len() - 1)
+                }
+                Err(error) => return Err(error),
+            };
+            if let Some(slot) = self.slots.get_mut(slot) {
+                *slot = place;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the part durably and appends the outcomes.
     async fn write(
         self,
@@ -192,6 +246,8 @@ impl Part {
             let written = match slot {
                 Slot::Edit(at) => write_edit(out, ids.get(at), edited.get(at), !new_edits)?,
                 Slot::Local(at) => write_local(out, local_ids.get(at), locals.get(at), !new_edits),
+                Slot::Refused(at) => write_refusal(out, self.refusals.get(at), !new_edits),
+                Slot::Design => false,
             };
             if !written {
                 out.truncate(start);
@@ -199,6 +255,29 @@ impl Part {
         }
         Ok(())
     }
+}
+
+/// Of a replicated document the refusal names the revision too.
+fn write_refusal(out: &mut Vec<u8>, refusal: Option<&Refusal>, replicated: bool) -> bool {
+    let Some(Refusal { id, rev, error }) = refusal else { return false };
+    let (_, name, reason) = error.describe();
+    let rev = rev.as_ref().filter(|_| replicated).map(ToString::to_string);
+    let members = [
+        ("id", Some(id.to_string())),
+        ("rev", rev),
+        ("error", Some(name.into())),
+        ("reason", Some(reason)),
+    ];
+    for (at, (member, value)) in
+        members.into_iter().filter_map(|(member, value)| Some((member, value?))).enumerate()
+    {
+        out.push(if at == 0 { b'{' } else { b',' });
+        write_string(out, member);
+        out.push(b':');
+        write_string(out, &value);
+    }
+    out.push(b'}');
+    true
 }
 
 /// Replicated documents are listed only where they failed.
@@ -251,7 +330,7 @@ fn write_local(
     }
 }
 
-fn write_refused(out: &mut Vec<u8>, id: &DocId, rev: Option<&crate::document::Rev>) {
+fn write_refused(out: &mut Vec<u8>, id: &DocId, rev: Option<&Rev>) {
     if out.len() > 1 {
         out.push(b',');
     }

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::database::Registry;
-use crate::sandbox::Sandbox;
+use crate::design::Functions;
+use crate::views::Views;
 
 mod apply;
 mod clock;
@@ -25,7 +26,10 @@ pub struct App {
     pub registry: Registry,
     pub config: Arc<Config>,
     pub authenticator: Authenticator,
-    pub sandbox: Sandbox,
+    /// Runs the functions of design documents.
+    pub functions: Arc<Functions>,
+    /// The view indexes that are in use.
+    pub views: Arc<Views>,
     pub uuids: UuidGenerator,
     /// The server's stable identity.
     pub uuid: String,

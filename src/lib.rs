@@ -18,3 +18,4 @@ pub mod mango;
 pub mod sandbox;
 pub mod server;
 pub mod storage;
+pub mod views;

@@ -15,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{self, Authenticator, NewAdmin, SecurityObject};
 use crate::config::{Config, ConfigError, Override, Persist};
 use crate::database::{CreateOptions, DatabaseError, DatabaseName, NameError, Registry};
+use crate::design::Functions;
 use crate::sandbox::{self, Sandbox};
 use crate::storage::{Engine, MemoryEngine, RocksEngine, RocksOptions, StorageError};
+use crate::views::Views;
 
 use super::uuids::random_hex;
 use super::{App, SharedApp, UuidGenerator, log, now_s};
@@ -89,11 +91,14 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
         let registry = open_registry(options, &config);
         (accounts.join().map_err(|_| StartError::Accounts), registry)
     });
+    let sandbox = Sandbox::new(sandbox::Options::default()).map_err(StartError::Sandbox)?;
+    let functions = Arc::new(Functions::new(sandbox));
     let app = App {
         registry: registry?,
         authenticator: Authenticator::new(config.clone()),
         config,
-        sandbox: Sandbox::new(sandbox::Options::default()).map_err(StartError::Sandbox)?,
+        views: Arc::new(Views::new(functions.clone())),
+        functions,
         uuids: UuidGenerator::default(),
         uuid,
         scratch: make_scratch(&options.data_dir)?,

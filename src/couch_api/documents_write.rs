@@ -195,7 +195,7 @@ pub async fn check_design(
         if db.is_partitioned() { Partitioning::Partitioned } else { Partitioning::NotPartitioned };
     blocking::run("check design document", move || {
         let body = serde_json::from_slice(&body).map_err(|_| ApiError::invalid_json())?;
-        let compile = |source: &str| app.sandbox.check_function(source);
+        let compile = |source: &str| app.functions.sandbox().check_function(source);
         Ok(design::validate(&body, partitioning, compile)?)
     })
     .await?

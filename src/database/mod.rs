@@ -8,6 +8,7 @@ mod apply;
 pub mod attachments;
 mod compact;
 mod cursor;
+mod designs;
 mod edit;
 mod error;
 mod events;

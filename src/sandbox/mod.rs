@@ -7,9 +7,11 @@
 //! Invariants: user code runs only on threads of the [`Pool`], never on the caller's; whatever it
 //! does, the caller has an answer within the limits and the pool keeps its number of threads.
 
+mod calls;
 mod compile;
 mod engine;
 mod pool;
+mod program;
 mod rewrite;
 mod scan;
 mod syntax;
@@ -21,3 +23,6 @@ mod tests;
 pub use compile::{CompileError, Options, Sandbox};
 pub use engine::Limits;
 pub use pool::{Pool, PoolError, PoolOptions};
+pub use program::{
+    CallError, ChunkSink, Code, Emitted, EmittedRow, MapResults, Program, ReduceCall, RowSource,
+};

@@ -29,11 +29,19 @@ pub enum Table {
     Blobs,
     /// The bytes of attachments.
     Chunks,
+    /// The view indexes of databases.
+    Indexes,
+    /// Rows of views.
+    ViewRows,
+    /// Summaries of runs of rows.
+    ViewBlocks,
+    /// Which rows a document has in an index.
+    ViewEmits,
 }
 
 impl Table {
     /// All tables, in the order of their declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Catalogue,
         Self::Databases,
         Self::Heads,
@@ -42,6 +50,10 @@ impl Table {
         Self::Locals,
         Self::Blobs,
         Self::Chunks,
+        Self::Indexes,
+        Self::ViewRows,
+        Self::ViewBlocks,
+        Self::ViewEmits,
     ];
 
     /// The name under which an engine keeps the table; never changed once released.
@@ -56,6 +68,10 @@ impl Table {
             Self::Locals => "locals",
             Self::Blobs => "blobs",
             Self::Chunks => "chunks",
+            Self::Indexes => "indexes",
+            Self::ViewRows => "view_rows",
+            Self::ViewBlocks => "view_blocks",
+            Self::ViewEmits => "view_emits",
         }
     }
 }

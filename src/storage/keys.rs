@@ -41,13 +41,13 @@ mod blob_tag {
     pub const REFERENCE: u8 = 2;
 }
 
-fn of_database(db: DbNumber, capacity: usize) -> Vec<u8> {
+pub(super) fn of_database(db: DbNumber, capacity: usize) -> Vec<u8> {
     let mut key = Vec::with_capacity(8 + capacity);
     key.extend_from_slice(&db.0.to_be_bytes());
     key
 }
 
-fn write_terminated(key: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn write_terminated(key: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     while let Some(at) = rest.iter().position(|byte| *byte == 0) {
         key.extend_from_slice(&rest[..=at]);

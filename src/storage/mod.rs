@@ -10,6 +10,8 @@ pub mod keys;
 mod memory;
 mod rocks;
 pub mod values;
+pub mod view_keys;
+pub mod view_values;
 
 pub use batch::{Batch, Expect, Operation};
 pub use engine::{Direction, Durability, Engine, KeyRange, Snapshot, StorageError, Table, Visit};

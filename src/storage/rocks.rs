@@ -130,15 +130,15 @@ fn table_options(table: Table, cache: &Cache) -> Options {
     family.set_compression_type(DBCompressionType::Lz4);
     family.set_bottommost_compression_type(DBCompressionType::Zstd);
     match table {
-        Table::Heads | Table::Locals | Table::Databases | Table::Catalogue => {
+        Table::Heads | Table::Locals | Table::Databases | Table::Catalogue | Table::Indexes => {
             blocks.set_block_size(8 << 10);
             blocks.set_bloom_filter(10.0, false);
         }
-        Table::Bodies | Table::Blobs => {
+        Table::Bodies | Table::Blobs | Table::ViewEmits => {
             blocks.set_block_size(16 << 10);
             blocks.set_bloom_filter(10.0, false);
         }
-        Table::Changes => blocks.set_block_size(16 << 10),
+        Table::Changes | Table::ViewRows | Table::ViewBlocks => blocks.set_block_size(16 << 10),
         Table::Chunks => {
             // Chunks are large and already compressed where that pays: keep them out of the tree.
             family.set_enable_blob_files(true);

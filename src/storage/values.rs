@@ -106,18 +106,18 @@ pub struct Purge {
     pub revs: Vec<Rev>,
 }
 
-struct Writer(Vec<u8>);
+pub(super) struct Writer(pub(super) Vec<u8>);
 
 impl Writer {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(vec![VERSION])
     }
 
-    fn byte(&mut self, byte: u8) {
+    pub(super) fn byte(&mut self, byte: u8) {
         self.0.push(byte);
     }
 
-    fn number(&mut self, mut number: u64) {
+    pub(super) fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.0.push((number & 0x7f) as u8 | 0x80);
             number >>= 7;
@@ -125,7 +125,7 @@ impl Writer {
         self.0.push((number & 0x7f) as u8);
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
@@ -150,15 +150,15 @@ impl Writer {
     }
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
+pub(super) struct Reader<'a> {
+    pub(super) rest: &'a [u8],
     table: Table,
 }
 
-type Read<T> = Result<T, StorageError>;
+pub(super) type Read<T> = Result<T, StorageError>;
 
 impl<'a> Reader<'a> {
-    fn new(table: Table, value: &'a [u8]) -> Read<Self> {
+    pub(super) fn new(table: Table, value: &'a [u8]) -> Read<Self> {
         let mut reader = Self { rest: value, table };
         match reader.byte()? {
             VERSION => Ok(reader),
@@ -166,11 +166,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn corrupt(&self, what: &'static str) -> StorageError {
+    pub(super) fn corrupt(&self, what: &'static str) -> StorageError {
         StorageError::Corrupt { table: self.table.name(), what }
     }
 
-    fn take(&mut self, length: u64) -> Read<&'a [u8]> {
+    pub(super) fn take(&mut self, length: u64) -> Read<&'a [u8]> {
         let length = usize::try_from(length).map_err(|_| self.corrupt("it is too short"))?;
         match self.rest.split_at_checked(length) {
             Some((taken, rest)) => {
@@ -181,16 +181,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
         let taken = self.take(N as u64)?;
         taken.try_into().map_err(|_| self.corrupt("it is too short"))
     }
 
-    fn byte(&mut self) -> Read<u8> {
+    pub(super) fn byte(&mut self) -> Read<u8> {
         Ok(self.array::<1>()?[0])
     }
 
-    fn number(&mut self) -> Read<u64> {
+    pub(super) fn number(&mut self) -> Read<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
         Err(self.corrupt("a number is too long"))
     }
 
-    fn text(&mut self) -> Read<&'a str> {
+    pub(super) fn text(&mut self) -> Read<&'a str> {
         let length = self.number()?;
         let bytes = self.take(length)?;
         std::str::from_utf8(bytes).map_err(|_| self.corrupt("a text is not UTF-8"))
@@ -228,7 +228,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A count of things that take at least one byte each.
-    fn count(&mut self) -> Read<usize> {
+    pub(super) fn count(&mut self) -> Read<usize> {
         let count = self.number()?;
         match usize::try_from(count) {
             Ok(count) if count <= self.rest.len() => Ok(count),

@@ -1,0 +1,195 @@
+//! The values of view indexes. docs/storage-format.md shows every byte.
+
+use super::values::{Read, Reader, Writer};
+use super::view_keys::{IndexNumber, ViewNumber};
+use super::{StorageError, Table};
+
+/// Indexes: how far an index has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexEntry {
+    pub number: IndexNumber,
+    /// The sequence of the database up to which changes are in.
+    pub seq: u64,
+    /// The purge up to which purged documents are out.
+    pub purge_seq: u64,
+    /// A change up to this sequence is of a document that the index has not seen before.
+    pub fresh_until: u64,
+    /// Whether the blocks agree with the rows; else there are none.
+    pub summarised: bool,
+    /// The collator that made its keys.
+    pub collator_version: String,
+    /// Rows of each view.
+    pub rows: Vec<u64>,
+    /// Bytes of the JSON of all keys and values.
+    pub external_bytes: u64,
+}
+
+/// Rows: a row's key and value as JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ViewRow<'a> {
+    pub key: &'a str,
+    pub value: &'a str,
+}
+
+/// Blocks: how many rows, and what each reduce of the view makes of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Block {
+    pub count: u64,
+    pub reduced: Vec<Vec<u8>>,
+}
+
+/// A row that a document has in an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmittedRow {
+    pub view: ViewNumber,
+    pub place: Vec<u8>,
+    /// Bytes of its key's and value's JSON.
+    pub external_bytes: u64,
+    /// A hash of its key's and value's JSON.
+    pub content: u64,
+}
+
+impl IndexEntry {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.number(u64::from(self.number.0));
+        out.number(self.seq);
+        out.number(self.purge_seq);
+        out.number(self.fresh_until);
+        out.byte(u8::from(self.summarised));
+        out.bytes(self.collator_version.as_bytes());
+        out.number(self.external_bytes);
+        out.number(self.rows.len() as u64);
+        self.rows.iter().for_each(|rows| out.number(*rows));
+        out.0
+    }
+
+    pub fn decode(value: &[u8]) -> Result<Self, StorageError> {
+        let mut reader = Reader::new(Table::Indexes, value)?;
+        let number = u32::try_from(reader.number()?);
+        let number = number.map_err(|_| reader.corrupt("an index number is too large"))?;
+        let (seq, purge_seq, fresh_until) = (reader.number()?, reader.number()?, reader.number()?);
+        let summarised = reader.byte()? == 1;
+        let collator_version = reader.text()?.to_owned();
+        let external_bytes = reader.number()?;
+        let count = reader.count()?;
+        let rows = (0..count).map(|_| reader.number()).collect::<Read<_>>()?;
+        Ok(Self {
+            number: IndexNumber(number),
+            seq,
+            purge_seq,
+            fresh_until,
+            summarised,
+            collator_version,
+            rows,
+            external_bytes,
+        })
+    }
+}
+
+impl<'a> ViewRow<'a> {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.bytes(self.key.as_bytes());
+        out.0.extend_from_slice(self.value.as_bytes());
+        out.0
+    }
+
+    pub fn decode(value: &'a [u8]) -> Result<Self, StorageError> {
+        let mut reader = Reader::new(Table::ViewRows, value)?;
+        let key = reader.text()?;
+        let value = std::str::from_utf8(reader.rest)
+            .map_err(|_| reader.corrupt("a row's value is not UTF-8"))?;
+        Ok(Self { key, value })
+    }
+}
+
+impl Block {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.number(self.count);
+        out.number(self.reduced.len() as u64);
+        self.reduced.iter().for_each(|reduced| out.bytes(reduced));
+        out.0
+    }
+
+    pub fn decode(value: &[u8]) -> Result<Self, StorageError> {
+        let mut reader = Reader::new(Table::ViewBlocks, value)?;
+        let count = reader.number()?;
+        let reduces = reader.count()?;
+        let mut reduced = Vec::with_capacity(reduces);
+        for _ in 0..reduces {
+            let length = reader.number()?;
+            reduced.push(reader.take(length)?.to_vec());
+        }
+        Ok(Self { count, reduced })
+    }
+}
+
+/// Emits: all rows of one document in one index.
+#[must_use]
+pub fn encode_emits(rows: &[EmittedRow]) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.number(rows.len() as u64);
+    for row in rows {
+        out.number(u64::from(row.view.0));
+        out.bytes(&row.place);
+        out.number(row.external_bytes);
+        out.0.extend_from_slice(&row.content.to_be_bytes());
+    }
+    out.0
+}
+
+/// The rows in a record of the table of emits.
+pub fn decode_emits(value: &[u8]) -> Result<Vec<EmittedRow>, StorageError> {
+    let mut reader = Reader::new(Table::ViewEmits, value)?;
+    let count = reader.count()?;
+    let mut rows = Vec::with_capacity(count);
+    for _ in 0..count {
+        let view = u16::try_from(reader.number()?)
+            .map_err(|_| reader.corrupt("a view number is too large"))?;
+        let length = reader.number()?;
+        let place = reader.take(length)?.to_vec();
+        let external_bytes = reader.number()?;
+        let content = u64::from_be_bytes(reader.array()?);
+        rows.push(EmittedRow { view: ViewNumber(view), place, external_bytes, content });
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_round_trip() {
+        let entry = IndexEntry {
+            number: IndexNumber(7),
+            seq: 1000,
+            purge_seq: 2,
+            fresh_until: 999,
+            summarised: true,
+            collator_version: "2.4".to_owned(),
+            rows: vec![0, 1 << 40],
+            external_bytes: 5,
+        };
+        assert_eq!(IndexEntry::decode(&entry.encode()).unwrap(), entry);
+        let row = ViewRow { key: "[1,\"é\"]", value: "null" };
+        let encoded = row.encode();
+        assert_eq!(ViewRow::decode(&encoded).unwrap(), row);
+        let block = Block { count: 130, reduced: vec![b"1".to_vec(), Vec::new()] };
+        assert_eq!(Block::decode(&block.encode()).unwrap(), block);
+        let emitted = EmittedRow {
+            view: ViewNumber(300),
+            place: vec![0, 1, 255],
+            external_bytes: 12,
+            content: u64::MAX,
+        };
+        let rows = vec![emitted.clone(), emitted];
+        assert_eq!(decode_emits(&encode_emits(&rows)).unwrap(), rows);
+        assert!(decode_emits(&encode_emits(&rows)[..9]).is_err());
+    }
+}

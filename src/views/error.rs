@@ -1,0 +1,29 @@
+//! Why an index cannot be built or asked.
+
+use crate::database::{DatabaseError, StorageError};
+use crate::sandbox::CallError;
+
+/// Why an index cannot be built or asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ViewsError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// A function broke a limit, or cannot be compiled.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A built-in reduce met a value that it cannot take; the reason. CouchDB's `invalid_value`.
+    #[error("{0}")]
+    InvalidValue(String),
+    /// No engine here runs this language.
+    #[error("unknown_query_language: {0}")]
+    UnknownLanguage(String),
+    /// The index was dropped while it was being used.
+    #[error("Design document was updated or deleted.")]
+    Dropped,
+}
+
+impl From<StorageError> for ViewsError {
+    fn from(error: StorageError) -> Self {
+        Self::Database(error.into())
+    }
+}

@@ -1,0 +1,23 @@
+//! View indexes: building them from documents, keeping them, and asking them.
+//!
+//! An index belongs to one database and one signature: design documents whose views compute the
+//! same share it. Its rows lie in the store in the order of the view, so a query is a scan; beside
+//! them lie blocks, each the count and the reduced values of a run of rows, so that a reduce over
+//! any range and the rank of any row take logarithmic time.
+//!
+//! Invariants: rows, blocks, what each document emitted, and the sequence that the index has come
+//! to change in one batch, so an index is consistent at every moment and after every crash; an
+//! index can be lost and built anew, so its batches are not synced; there is one builder an index
+//! at a time.
+
+mod error;
+mod group;
+mod index;
+mod query;
+
+pub use error::ViewsError;
+pub use group::{View, ViewGroup};
+pub use index::{Building, Index, IndexInfo, Reached, Updater, Views};
+pub use query::{
+    Grouping, MapHeader, MapReader, MapRow, RangeQuery, ReduceReader, ReduceRow, ReducedValue,
+};

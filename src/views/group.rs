@@ -1,8 +1,32 @@
 //! The views of a design document, as an index keeps them.
 
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use crate::collation;
 use crate::design::Ddoc;
 
 use super::ViewsError;
+
+/// How the keys of a view sort.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Collation {
+    #[default]
+    Locale,
+    /// `"options": {"collation": "raw"}` of the view.
+    Raw,
+}
+
+impl Collation {
+    #[must_use]
+    pub fn compare(self, a: &Value, b: &Value) -> Ordering {
+        match self {
+            Self::Locale => collation::compare(a, b),
+            Self::Raw => collation::compare_raw(a, b),
+        }
+    }
+}
 
 /// Which rows a view's name stands for, and what reduces them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +35,7 @@ pub struct View {
     pub number: u16,
     /// Its place among the reduces of these rows.
     pub reduce: Option<usize>,
+    pub collation: Collation,
 }
 
 /// All that an index is made from.

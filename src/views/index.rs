@@ -22,6 +22,8 @@ pub struct Views {
 pub struct Reached {
     /// The database's sequence up to which changes are in.
     pub seq: u64,
+    /// The database's purge sequence up to which purged documents are out.
+    pub purge_seq: u64,
     /// How many updates have ended, in whatever way.
     pub updates: u64,
     /// Why the last of them failed.
@@ -102,7 +104,8 @@ impl Index {
         &self.group
     }
 
-    /// How far it has come; wakes on progress and on the end of every update.
+    /// How far it has come (what is stored, before there is an update); who holds this counts as
+    /// a waiting client. Wakes on progress and on the end of every update.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Reached> {
         self.reached.subscribe()

@@ -16,7 +16,7 @@ mod index;
 mod query;
 
 pub use error::ViewsError;
-pub use group::{View, ViewGroup};
+pub use group::{Collation, View, ViewGroup};
 pub use index::{Building, Index, IndexInfo, Reached, Updater, Views};
 pub use query::{
     Grouping, MapHeader, MapReader, MapRow, RangeQuery, ReduceReader, ReduceRow, ReducedValue,

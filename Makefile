@@ -11,13 +11,15 @@ export PATH := /usr/lib/ccache:$(CACHE)/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
 # Commands and headers that the build needs, and those that only the tests need.
 BUILD_PACKAGES := clang libclang-dev g++ make ccache
-TEST_PACKAGES := python3 python3-venv curl
+TEST_PACKAGES := python3 python3-venv curl chromium
 NODE_PACKAGES := nodejs npm
 OLDEST_NODE := 18
 
 CARGO_DENY_VERSION := 0.20.2
 AIOCOUCH_VERSION := 4.0.1
 AIOCOUCH := $(CACHE)/aiocouch-$(AIOCOUCH_VERSION)
+COUCHAPP_VERSION := 1.3.4
+COUCHAPP := $(CACHE)/cmscouchapp-$(COUCHAPP_VERSION)
 NODE_MODULES := compat-tests/node/node_modules/.package-lock.json
 
 .PHONY: run test bench deps build-packages test-packages
@@ -37,7 +39,7 @@ test: deps
 bench: build-packages
 	ulimit -n $$(ulimit -Hn) && cargo bench --locked --bench server
 
-deps: build-packages test-packages $(NODE_MODULES) $(AIOCOUCH)/ready $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)
+deps: build-packages test-packages $(NODE_MODULES) $(AIOCOUCH)/ready $(COUCHAPP)/ready $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)
 	cargo fetch --locked
 
 build-packages:
@@ -65,6 +67,12 @@ $(AIOCOUCH)/ready: compat-tests/aiocouch-requirements.txt
 	  --dest "$(AIOCOUCH)" aiocouch==$(AIOCOUCH_VERSION)
 	tar -xzf "$(AIOCOUCH)/aiocouch-$(AIOCOUCH_VERSION).tar.gz" -C "$(AIOCOUCH)/source" --strip-components 1
 	"$(AIOCOUCH)/venv/bin/pip" install --quiet -r compat-tests/aiocouch-requirements.txt
+	touch $@
+
+$(COUCHAPP)/ready: compat-tests/couchapp-requirements.txt
+	rm -rf "$(COUCHAPP)"
+	python3 -m venv "$(COUCHAPP)"
+	"$(COUCHAPP)/bin/pip" install --quiet -r compat-tests/couchapp-requirements.txt
 	touch $@
 
 $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION):

@@ -1,10 +1,11 @@
 //! Real clients against the real server: recorded CouchDB transcripts, PouchDB and nano (node),
-//! and the test suite of Python's aiocouch. Every test starts the built binary on a free port
-//! with a data folder of its own, so tests neither share state nor depend on order.
+//! the test suite of Python's aiocouch, and whole couchapps. Every test starts the built binary on
+//! a free port with a data folder of its own, so tests neither share state nor depend on order.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod compare;
+mod couchapps;
 mod node;
 mod python;
 mod server;

@@ -19,6 +19,11 @@ fn pouchdb_as_http_client() {
 }
 
 #[test]
+fn pouchdb_asks_views() {
+    run_on_fresh_server("pouchdb-views.mjs");
+}
+
+#[test]
 fn pouchdb_replicates() {
     run_on_fresh_server("pouchdb-replication.mjs");
 }
@@ -77,11 +82,11 @@ fn run_on_fresh_server(script: &str) {
     finish(node(script, &server, &[]).spawn().unwrap());
 }
 
-fn scripts_folder() -> PathBuf {
+pub fn scripts_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("compat-tests/node")
 }
 
-fn node(script: &str, server: &Server, arguments: &[&str]) -> Command {
+pub fn node(script: &str, server: &Server, arguments: &[&str]) -> Command {
     let folder = scripts_folder();
     assert!(folder.join("node_modules").is_dir(), "node's packages are missing: run `make deps`");
     let mut command = Command::new("node");
@@ -96,7 +101,7 @@ fn node(script: &str, server: &Server, arguments: &[&str]) -> Command {
 }
 
 /// Waits for a script, which has a deadline of its own, and fails with its output if it failed.
-fn finish(script: Child) {
+pub fn finish(script: Child) {
     let output = script.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}\n{said}", output.status);

@@ -82,7 +82,7 @@ fn waits() -> BTreeMap<String, String> {
         .collect()
 }
 
-fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     let home = || PathBuf::from(env::var_os("HOME").expect("HOME is set")).join(".cache/settee");
     env::var_os("SETTEE_CACHE").map_or_else(home, PathBuf::from)
 }

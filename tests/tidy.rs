@@ -129,8 +129,9 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
         let skipped = SKIPPED_FOLDERS.iter().any(|name| entry.file_name() == *name);
         match (is_folder, skipped) {
             (true, false) => collect(&entry.path(), found),
-            (true, true) => {}
-            (false, _) => found.push(entry.path()),
+            // In a linked work tree `.git` is a file.
+            (_, true) => {}
+            (false, false) => found.push(entry.path()),
         }
     }
 }

@@ -14,6 +14,7 @@ mod documents;
 mod error;
 mod feeds;
 mod footprint;
+mod functions;
 mod handler;
 mod http;
 mod load;
@@ -24,6 +25,7 @@ mod reads;
 mod report;
 mod scale;
 mod targets;
+mod views;
 mod writes;
 
 use std::path::PathBuf;
@@ -65,7 +67,7 @@ struct Arguments {
 
 type Workload = for<'a> fn(&'a mut Bench) -> LocalBoxFuture<'a, Result<()>>;
 
-const WORKLOADS: [(&str, Workload); 22] = [
+const WORKLOADS: [(&str, Workload); 34] = [
     ("disk_sync", |bench| async { bounds::disk_sync(bench) }.boxed_local()),
     ("memory_idle", |bench| footprint::memory_idle(bench).boxed_local()),
     ("get_document", |bench| reads::get_document(bench).boxed_local()),
@@ -88,6 +90,18 @@ const WORKLOADS: [(&str, Workload); 22] = [
     ("memory_bulk_docs", |bench| memory::memory_bulk_docs(bench).boxed_local()),
     ("memory_all_docs", |bench| memory::memory_all_docs(bench).boxed_local()),
     ("memory_listeners", |bench| memory::memory_listeners(bench).boxed_local()),
+    ("view_build", |bench| views::view_build(bench).boxed_local()),
+    ("view_incremental", |bench| views::view_incremental(bench).boxed_local()),
+    ("view_range", |bench| views::view_range(bench).boxed_local()),
+    ("view_reduce_range", |bench| views::view_reduce_range(bench).boxed_local()),
+    ("view_group_level", |bench| views::view_group_level(bench).boxed_local()),
+    ("view_include_docs", |bench| views::view_include_docs(bench).boxed_local()),
+    ("view_million", |bench| views::view_million(bench).boxed_local()),
+    ("show", |bench| functions::show(bench).boxed_local()),
+    ("list", |bench| functions::list(bench).boxed_local()),
+    ("update", |bench| functions::update(bench).boxed_local()),
+    ("validate", |bench| functions::validate(bench).boxed_local()),
+    ("changes_filter", |bench| functions::changes_filter(bench).boxed_local()),
 ];
 
 fn main() -> ExitCode {

@@ -63,7 +63,7 @@ async fn handler(bench: &Bench, answer: &Answer, requests: &[Bytes]) -> Result<M
 }
 
 /// The cost of `requests`, repeated in turn; `body_bytes` are in an answer, more or less.
-async fn replayed(
+pub async fn replayed(
     bench: &Bench,
     requests: &[Bytes],
     connections: usize,
@@ -100,7 +100,7 @@ async fn measured_replay(
 }
 
 /// The cost of a row where one connection repeats `request`, whose answer has `rows` rows.
-async fn streamed(bench: &Bench, request: Bytes, rows: usize, read: usize) -> Result<Measured> {
+pub async fn streamed(bench: &Bench, request: Bytes, rows: usize, read: usize) -> Result<Measured> {
     let server = &bench.server.process;
     let mut connection = bench.server.connect().await?;
     let answer = connection.expect(&request).await?;

@@ -23,6 +23,8 @@ pub struct Scale {
     pub huge_documents: usize,
     pub huge_listeners: usize,
     pub databases: usize,
+    /// Documents under the largest views.
+    pub view_documents: usize,
 }
 
 impl Scale {
@@ -40,6 +42,7 @@ impl Scale {
         huge_documents: 1_000_000,
         huge_listeners: 5_000,
         databases: 100_000,
+        view_documents: 1_000_000,
     };
 
     pub const QUICK: Self = Self {
@@ -56,5 +59,6 @@ impl Scale {
         huge_documents: 100_000,
         huge_listeners: 1_000,
         databases: 5_000,
+        view_documents: 100_000,
     };
 }

@@ -29,7 +29,7 @@ const fn at_most(figure: &'static str, couchdb: Option<f64>, limit: f64) -> Targ
     Target { figure, couchdb, aim: Aim::AtMost(limit) }
 }
 
-const TARGETS: [Target; 27] = [
+const TARGETS: [Target; 42] = [
     gain("get_document", 1_350.0, 50.0),
     Target { figure: "get_document of handler", couchdb: None, aim: Aim::AtLeast(60.0) },
     gain("put_1_client", 220.8, 2.0),
@@ -57,6 +57,21 @@ const TARGETS: [Target; 27] = [
     at_most("databases memory", Some(64.0), 1.0),
     at_most("databases restart", None, 2.0),
     at_most("memory growth", None, 0.1),
+    gain("view_build simple", 850.0, 40.0),
+    gain("view_build tokenise", 1_420.0, 10.0),
+    gain("view_build js_reduce", 1_280.0, 20.0),
+    gain("view_range", 2_380.0, 40.0),
+    gain("view_reduce_range", 2_640.0, 50.0),
+    gain("view_group_level", 26_400.0, 50.0),
+    gain("view_include_docs", 391.0, 50.0),
+    at_most("view_reduce 1M over 10k", None, 2.0),
+    at_most("view_million peak", None, 1_000.0),
+    gain("show", 4_840.0, 50.0),
+    gain("list", 26_500.0, 30.0),
+    gain("update", 6_030.0, 20.0),
+    gain("validate", 4_910.0, 20.0),
+    gain("changes filter", 2_560.0, 100.0),
+    at_most("view_incremental", None, 100.0),
 ];
 
 /// The target of a figure, where there is one.

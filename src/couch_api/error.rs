@@ -3,19 +3,20 @@
 use std::borrow::Cow;
 
 use axum::http::StatusCode;
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::auth::{AuthError, AuthErrorKind};
 use crate::blocking::Interrupted;
 use crate::config::ConfigError;
 use crate::database::{DatabaseError, NameError, SeqError};
-use crate::design::DesignError;
+use crate::design::{DesignError, FunctionError};
 use crate::document::incoming::{BulkError, IncomingError};
 use crate::document::{DocIdError, RevError};
 use crate::http::gzip::GzipError;
 use crate::http::path::PathError;
 use crate::mango::selector::SelectorError;
-use crate::sandbox::CompileError;
+use crate::sandbox::{CallError, CompileError, PoolError};
 
 /// Why a request has no other answer.
 #[derive(Debug, Error)]
@@ -92,6 +93,9 @@ pub enum ApiError {
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Design(#[from] DesignError),
+    /// A function of a design document refused, or gave nothing that can be used.
+    #[error(transparent)]
+    Function(#[from] FunctionError),
     #[error(transparent)]
     Selector(#[from] SelectorError),
     #[error(transparent)]
@@ -136,9 +140,23 @@ impl ApiError {
         Self::bad_request("invalid UTF-8 JSON")
     }
 
-    /// CouchDB's status, error and reason for this error.
+    /// The reason as it is sent. It is text, but functions may refuse with any JSON.
     #[must_use]
-    pub fn describe(&self) -> (StatusCode, Cow<'static, str>, String) {
+    pub fn reason(&self) -> Value {
+        match self {
+            Self::Function(FunctionError::Call(
+                CallError::Forbidden(json) | CallError::Unauthorized(json),
+            )) => serde_json::from_str(json).unwrap_or(Value::Null),
+            Self::Function(FunctionError::Call(CallError::Thrown { reason, .. })) => {
+                Value::String(reason.clone())
+            }
+            _ => Value::String(self.to_string()),
+        }
+    }
+
+    /// CouchDB's status, error and reason for this error; the reason as text.
+    #[must_use]
+    pub fn describe(&self) -> (StatusCode, Cow<'_, str>, String) {
         let (status, error) = match self {
             Self::BadRequest(_) | Self::Rev(_) | Self::Seq(_) => {
                 (StatusCode::BAD_REQUEST, "bad_request")
@@ -174,6 +192,7 @@ impl ApiError {
             Self::Name(error) => (StatusCode::BAD_REQUEST, name(error)),
             Self::Database(error) => database(error),
             Self::Design(error) => design(error),
+            Self::Function(error) => function(error),
             Self::Selector(error) => selector(error),
             Self::Auth(error) => auth(*error),
             Self::Config(error) => config(error),
@@ -182,7 +201,11 @@ impl ApiError {
                 (StatusCode::INTERNAL_SERVER_ERROR, "unknown_error")
             }
         };
-        (status, error.into(), self.to_string())
+        let reason = match self.reason() {
+            Value::String(text) => text,
+            json => json.to_string(),
+        };
+        (status, error.into(), reason)
     }
 }
 
@@ -231,6 +254,34 @@ fn design(error: &DesignError) -> (StatusCode, &'static str) {
     }
 }
 
+fn function(error: &FunctionError) -> (StatusCode, &str) {
+    match error {
+        FunctionError::InvalidAnswer(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "external_response_error")
+        }
+        FunctionError::Call(CallError::Thrown { error, .. }) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, error)
+        }
+        FunctionError::Call(CallError::MissingKey(_)) => (StatusCode::NOT_FOUND, "not_found"),
+        FunctionError::Call(CallError::Forbidden(_)) => (StatusCode::FORBIDDEN, "forbidden"),
+        FunctionError::Call(CallError::Unauthorized(_)) => {
+            (StatusCode::UNAUTHORIZED, "unauthorized")
+        }
+        FunctionError::Call(CallError::Compilation(_)) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "compilation_error")
+        }
+        FunctionError::Call(CallError::Pool(PoolError::Busy)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "service unavailable")
+        }
+        FunctionError::Call(
+            CallError::TimedOut
+            | CallError::OutOfMemory
+            | CallError::Aborted(_)
+            | CallError::Pool(PoolError::Overrun | PoolError::Crashed),
+        ) => (StatusCode::INTERNAL_SERVER_ERROR, "os_process_error"),
+    }
+}
+
 fn selector(error: &SelectorError) -> (StatusCode, &'static str) {
     match error {
         SelectorError::DivisionByZero => (StatusCode::INTERNAL_SERVER_ERROR, error.name()),
@@ -265,6 +316,37 @@ fn config(error: &ConfigError) -> (StatusCode, &'static str) {
         | ConfigError::TooLarge { .. }
         | ConfigError::NotUtf8 { .. } => {
             (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn functions_refuse_with_any_json() {
+        let forbidden = |json: &str| CallError::Forbidden(json.to_owned());
+        let thrown = CallError::Thrown { error: "own".to_owned(), reason: "why".to_owned() };
+        for (error, status, name, reason, text) in [
+            (forbidden("\"no\""), 403, "forbidden", json!("no"), "no"),
+            (forbidden("{\"a\":1}"), 403, "forbidden", json!({"a": 1}), "{\"a\":1}"),
+            (CallError::Unauthorized("5".to_owned()), 401, "unauthorized", json!(5), "5"),
+            (thrown, 500, "own", json!("why"), "why"),
+            (
+                CallError::TimedOut,
+                500,
+                "os_process_error",
+                json!("OS process timed out."),
+                "OS process timed out.",
+            ),
+        ] {
+            let error = ApiError::from(FunctionError::from(error));
+            let (found, found_name, found_text) = error.describe();
+            assert_eq!((found.as_u16(), &*found_name, &*found_text), (status, name, text));
+            assert_eq!(error.reason(), reason);
         }
     }
 }

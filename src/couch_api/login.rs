@@ -257,7 +257,7 @@ impl Refusal {
             (None, Some(path)) => {
                 *response.status_mut() = StatusCode::FOUND;
                 let page = &settings.auth.authentication_redirect;
-                let (path, reason) = (encode_segment(&path), error.to_string());
+                let (path, reason) = (encode_segment(&path), error.describe().2);
                 let location = format!("{page}?return={path}&reason={}", encode_segment(&reason));
                 respond::with(response, header::LOCATION, &location)
             }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::reader::Reader;
 use super::{
     AttachmentsSettings, AuthSettings, ChttpdSettings, CorsSettings, CouchdbSettings, CspSettings,
-    LockoutSettings, LogSettings, PasswordsCacheSettings, PurgeSettings, UuidsSettings, Values,
-    Warning,
+    LockoutSettings, LogSettings, PasswordsCacheSettings, PurgeSettings, QueryServerSettings,
+    UuidsSettings, Values, Warning,
 };
 
 /// What the server obeys. A value of this type never changes.
@@ -24,6 +24,8 @@ pub struct Settings {
     pub uuids: UuidsSettings,
     pub attachments: AttachmentsSettings,
     pub purge: PurgeSettings,
+    /// `[query_server_config]`.
+    pub query_server: QueryServerSettings,
     pub csp: CspSettings,
     pub log: LogSettings,
     /// `[admins]`: account name to password hash.
@@ -48,6 +50,7 @@ impl Settings {
             uuids: UuidsSettings::read(&mut reader),
             attachments: AttachmentsSettings::read(&mut reader),
             purge: PurgeSettings::read(&mut reader),
+            query_server: QueryServerSettings::read(&mut reader),
             csp: CspSettings::read(&mut reader),
             log: LogSettings::read(&mut reader),
             admins: values.get("admins").cloned().unwrap_or_default(),

@@ -10,14 +10,18 @@
 //! index can be lost and built anew, so its batches are not synced; there is one builder an index
 //! at a time.
 
+mod blocks;
 mod error;
 mod group;
 mod index;
 mod query;
+mod reduce;
 
+pub use blocks::{Blocks, RowChange};
 pub use error::ViewsError;
 pub use group::{Collation, View, ViewGroup};
 pub use index::{Building, Index, IndexInfo, Reached, Updater, Views};
 pub use query::{
     Grouping, MapHeader, MapReader, MapRow, RangeQuery, ReduceReader, ReduceRow, ReducedValue,
 };
+pub use reduce::{ReduceFunction, ReduceGroup, ReduceInput, ReducedState, Reducer};

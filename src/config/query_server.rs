@@ -1,0 +1,47 @@
+//! `[query_server_config]`: what reduce functions may answer.
+
+use super::reader::Reader;
+
+/// What becomes of a reduce whose answer does not shrink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReduceLimit {
+    /// The row is an error.
+    On,
+    Off,
+    /// The log tells of it.
+    Log,
+}
+
+/// `[query_server_config]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QueryServerSettings {
+    pub reduce_limit: ReduceLimit,
+    /// Answers up to this length are never too long; without it the defaults of CouchDB 3.5,
+    /// which differ by the kind of reduce.
+    pub reduce_limit_threshold: Option<u64>,
+    /// A longer answer must be shorter than what it was made from by this factor.
+    pub reduce_limit_ratio: f64,
+}
+
+impl QueryServerSettings {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section(&["query_server_config"]);
+        Self {
+            // CouchDB takes every other word for `false`.
+            reduce_limit: match section.text("reduce_limit") {
+                None | Some("true") => ReduceLimit::On,
+                Some("log") => ReduceLimit::Log,
+                Some(_) => ReduceLimit::Off,
+            },
+            reduce_limit_threshold: section.parsed(
+                "reduce_limit_threshold",
+                None,
+                "a whole number",
+                |text| text.parse().ok().map(Some),
+            ),
+            reduce_limit_ratio: section.parsed("reduce_limit_ratio", 2.0, "a number", |text| {
+                text.parse().ok().filter(|ratio: &f64| ratio.is_finite())
+            }),
+        }
+    }
+}

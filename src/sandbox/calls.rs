@@ -1,20 +1,25 @@
 //! Calling the functions of programs.
 
-use super::{CallError, ChunkSink, MapResults, PoolError, Program, ReduceCall, RowSource, Sandbox};
+use super::host::Streams;
+use super::program::{CallError, ChunkSink, MapResults, Program, ReduceCall, RowSource};
+use super::sandbox::{Purpose, Sandbox};
 
 impl Sandbox {
     /// Runs a program's map functions over documents, each a JSON object. Blocks while it runs,
-    /// and as long as builds of other indexes keep the threads busy.
+    /// and as long as builds of other indexes keep the threads busy. The time limit is each
+    /// document's.
     ///
     /// # Errors
     /// Where a function cannot be compiled or breaks a limit; what it throws is no error, except
     /// `["fatal", ...]`.
     pub fn map(&self, program: &Program, documents: Vec<String>) -> Result<MapResults, CallError> {
-        let _ = (self, program, documents);
-        Err(CallError::Pool(PoolError::Crashed))
+        self.with_instance(Purpose::Build, program, move |instance, clock| {
+            instance.map(&documents, clock)
+        })
     }
 
-    /// Calls a reduce function several times; each answer is JSON, or why there is none.
+    /// Calls a reduce function several times; each answer is JSON, or why there is none. Waits as
+    /// [`Self::map`] does.
     ///
     /// # Errors
     /// Where the function cannot be compiled or breaks a limit.
@@ -23,8 +28,9 @@ impl Sandbox {
         program: &Program,
         calls: Vec<ReduceCall>,
     ) -> Result<Vec<Result<String, String>>, CallError> {
-        let _ = (self, program, calls);
-        Err(CallError::Pool(PoolError::Crashed))
+        self.with_instance(Purpose::Build, program, move |instance, clock| {
+            instance.reduce(&calls, clock)
+        })
     }
 
     /// Calls the function at `path` of a design document (`["shows", "name"]`, or
@@ -39,12 +45,15 @@ impl Sandbox {
         path: &[&str],
         arguments: Vec<String>,
     ) -> Result<String, CallError> {
-        let _ = (self, program, path, arguments);
-        Err(CallError::Pool(PoolError::Crashed))
+        let path = owned(path);
+        self.with_instance(Purpose::Request, program, move |instance, clock| {
+            instance.call(&path, &arguments, clock)
+        })
     }
 
     /// Which of `documents` pass a filter function (`["filters", "name"]`), or have a row in a
-    /// view whose map function is used as one (`["views", "name", "map"]`).
+    /// view whose map function is used as one (`["views", "name", "map"]`). The time limit is each
+    /// document's.
     ///
     /// # Errors
     /// Where there is no answer.
@@ -55,11 +64,14 @@ impl Sandbox {
         documents: Vec<String>,
         request: String,
     ) -> Result<Vec<bool>, CallError> {
-        let _ = (self, program, path, documents, request);
-        Err(CallError::Pool(PoolError::Crashed))
+        let path = owned(path);
+        self.with_instance(Purpose::Request, program, move |instance, clock| {
+            instance.filter(&path, &documents, &request, clock)
+        })
     }
 
-    /// Runs the list function at `path`: it reads `rows` and writes to `sink`.
+    /// Runs the list function at `path`: it reads `rows` and writes to `sink`. The time limit
+    /// begins anew with every row; time that `rows` and `sink` take does not count.
     ///
     /// # Errors
     /// Where it ends early. What was written until then stays written.
@@ -71,7 +83,13 @@ impl Sandbox {
         rows: Box<dyn RowSource>,
         sink: Box<dyn ChunkSink>,
     ) -> Result<(), CallError> {
-        let _ = (self, program, path, arguments, rows, sink);
-        Err(CallError::Pool(PoolError::Crashed))
+        let path = owned(path);
+        self.with_instance(Purpose::List, program, move |instance, clock| {
+            instance.list(&path, &arguments, Streams { rows, sink }, clock)
+        })
     }
+}
+
+fn owned(path: &[&str]) -> Vec<String> {
+    path.iter().map(|&member| member.to_owned()).collect()
 }

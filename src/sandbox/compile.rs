@@ -6,16 +6,10 @@
 //! the machine, except for [`CompileError::TimedOut`] and those of the pool, which are therefore
 //! not remembered.
 
-use std::fmt;
-use std::io;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-use super::engine::{Failure, Limits, evaluates_to_function};
-use super::pool::{Pool, PoolError, PoolOptions};
+use super::engine::{Failure, Limits, engine};
+use super::pool::PoolError;
 use super::rewrite::to_script;
 use super::syntax;
-use super::verdicts::{Key, Verdicts};
 
 /// The longest source that is compiled. The parser cannot be interrupted: this bounds its time.
 const SOURCE_BYTES_MAX: usize = 1 << 20;
@@ -66,84 +60,44 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// How a sandbox is set up.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    pub limits: Limits,
-    pub pool: PoolOptions,
+/// Whether a source is a function; compiles on this thread.
+pub(super) fn check(source: &str, limits: &Limits) -> Result<(), CompileError> {
+    compile_by(source, |script| {
+        let is_function = engine().evaluates_to_function(script, limits)?;
+        Ok(is_function.then_some(()))
+    })
 }
 
-/// Compiles and runs user code; one for the whole server.
-pub struct Sandbox {
-    pub(super) limits: Limits,
-    pool: Pool,
-    verdicts: Mutex<Verdicts>,
-}
-
-impl fmt::Debug for Sandbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sandbox").field("limits", &self.limits).finish_non_exhaustive()
-    }
-}
-
-impl Sandbox {
-    /// Starts the threads; an error is the operating system's.
-    pub fn new(options: Options) -> io::Result<Self> {
-        let pool = Pool::new(options.pool)?;
-        Ok(Self { limits: options.limits, pool, verdicts: Mutex::default() })
-    }
-
-    /// Whether `source` is a function by CouchDB's rules. Blocks for at most the time limit and
-    /// the pool's waiting time.
-    pub fn check_function(&self, source: &str) -> Result<(), CompileError> {
-        if source.is_empty() {
-            return Err(CompileError::Missing);
-        }
-        if source.len() > SOURCE_BYTES_MAX {
-            return Err(CompileError::TooLong { bytes_max: SOURCE_BYTES_MAX });
-        }
-        let key = Key::of(source);
-        if let Some(verdict) = self.verdicts(|verdicts| verdicts.get(key)) {
-            return verdict;
-        }
-        let verdict = self.compile(source.to_owned());
-        if verdict.as_ref().err().is_none_or(CompileError::is_about_the_source) {
-            self.verdicts(|verdicts| verdicts.insert(key, verdict.clone()));
-        }
-        verdict
-    }
-
-    fn compile(&self, source: String) -> Result<(), CompileError> {
-        let limits = self.limits;
-        // The engine's own limit should strike first: only it gives the thread back.
-        let time_max = limits.time + Duration::from_millis(500);
-        match self.pool.run(time_max, move || compile(&source, &limits)) {
-            Err(PoolError::Overrun) => Err(CompileError::TimedOut),
-            answer => answer?,
-        }
-    }
-
-    fn verdicts<T>(&self, use_them: impl FnOnce(&mut Verdicts) -> T) -> T {
-        use_them(&mut self.verdicts.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Compiles on this thread.
-pub(super) fn compile(source: &str, limits: &Limits) -> Result<(), CompileError> {
+/// Compiles a source with `evaluate`, which gives the value of a script if it is a function.
+pub(super) fn compile_by<T>(
+    source: &str,
+    mut evaluate: impl FnMut(&str) -> Result<Option<T>, Failure>,
+) -> Result<T, CompileError> {
+    check_length(source)?;
     let script = to_script(source);
-    let mut evaluated =
-        evaluates_to_function(&script, limits).map_err(|failure| (failure, &*script));
+    let mut evaluated = evaluate(&script).map_err(|failure| (failure, &*script));
     // The rewriting goes by tokens, and only the engine knows the grammar: give it the last word.
     if matches!(evaluated, Err((Failure::Syntax { .. }, _)))
         && script != source
-        && let Ok(found) = evaluates_to_function(source, limits)
+        && let Ok(found) = evaluate(source)
     {
         evaluated = Ok(found);
     }
     match evaluated {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(CompileError::NotAFunction),
+        Ok(Some(function)) => Ok(function),
+        Ok(None) => Err(CompileError::NotAFunction),
         Err((failure, script)) => Err(explain(failure, script)),
+    }
+}
+
+/// Refuses what is not worth compiling.
+pub(super) fn check_length(source: &str) -> Result<(), CompileError> {
+    match source.len() {
+        0 => Err(CompileError::Missing),
+        bytes if bytes > SOURCE_BYTES_MAX => {
+            Err(CompileError::TooLong { bytes_max: SOURCE_BYTES_MAX })
+        }
+        _ => Ok(()),
     }
 }
 

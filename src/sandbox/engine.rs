@@ -1,16 +1,16 @@
-//! Evaluates one script in a fresh QuickJS runtime, under limits of time, memory and stack.
+//! What a JavaScript engine must be able to do.
 //!
-//! Invariants: a runtime never outlives the call, so a script that used up its memory, or changed
-//! what its globals are, leaves nothing behind; every answer about what went wrong is short,
-//! whatever the script threw. Must run on a thread whose stack is larger than
+//! Everything that crosses is text, so that engines can stand in for one another: the layers above
+//! name no engine. Invariants of every implementation: a runaway script stops within its limits;
+//! what a script does to its globals stays in its realm; every answer about what went wrong is
+//! short, whatever the script threw. Must run on a thread whose stack is larger than
 //! [`Limits::stack_bytes`]: the pool's are.
 
-use std::cell::Cell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rquickjs::context::EvalOptions;
-use rquickjs::{CaughtError, Coerced, Context, Ctx, Exception, Runtime, Value};
+use super::host::Host;
+use super::quickjs::QuickJs;
 
 /// What user code may use in one call.
 #[derive(Clone, Copy, Debug)]
@@ -57,109 +57,37 @@ pub(super) struct Position {
     pub column: u32,
 }
 
-/// The longest message that is kept of an error, in characters.
-const MESSAGE_CHARACTERS_MAX: usize = 500;
+/// A JavaScript engine.
+pub(super) trait Engine: Sync {
+    /// Whether the script's completion value is a function. The script runs in sloppy mode, in a
+    /// realm that is thrown away.
+    fn evaluates_to_function(&self, script: &str, limits: &Limits) -> Result<bool, Failure>;
 
-/// The name the script has in the engine's stack traces.
-const SCRIPT_NAME: &str = "<script>";
-
-/// What CouchDB offers to every design function, as far as it matters before one is called.
-const GLOBALS: &str = include_str!("globals.js");
-
-/// Whether the script's completion value is a function. The script runs in sloppy mode.
-pub(super) fn evaluates_to_function(script: &str, limits: &Limits) -> Result<bool, Failure> {
-    if let Some(position) = nul_position(script) {
-        return Err(Failure::Syntax { message: "unexpected character".to_owned(), position });
-    }
-    let runtime = Runtime::new().map_err(|_| Failure::OutOfMemory)?;
-    runtime.set_memory_limit(limits.memory_bytes);
-    runtime.set_max_stack_size(limits.stack_bytes);
-    let timed_out = stop_after(&runtime, limits.time);
-    let context = Context::full(&runtime).map_err(|_| Failure::OutOfMemory)?;
-    context.with(|ctx| {
-        let evaluated = evaluate(&ctx, GLOBALS).and_then(|_| evaluate(&ctx, script));
-        evaluated.map(|value| value.is_function()).map_err(|error| {
-            let failure = describe(&ctx, CaughtError::from_error(&ctx, error));
-            if timed_out.get() { Failure::TimedOut } else { failure }
-        })
-    })
+    /// A fresh runtime with a global object of its own, prepared by a prelude.
+    ///
+    /// The prelude is a row of scripts, each of which evaluates to a function. Each is called with
+    /// the host (an object whose members are described in `prelude/base.js`) and what the one
+    /// before it returned; what the last one returns holds the realm's entries. User code never
+    /// sees these objects.
+    fn realm(
+        &self,
+        prelude: &[&str],
+        limits: &Limits,
+        host: &Rc<Host>,
+    ) -> Result<Box<dyn Realm>, Failure>;
 }
 
-/// The engine takes sources as C strings.
-fn nul_position(script: &str) -> Option<Position> {
-    let before = script.get(..script.find('\0')?)?;
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = before.matches('\n').count() + 1;
-    let column = before.len() - line_start + 1;
-    Some(Position { line: saturate(line), column: saturate(column) })
+/// A runtime and its global object. After a failure it must not be called again.
+pub(super) trait Realm {
+    /// Calls an entry with texts; it returns a text.
+    fn call(&mut self, entry: &str, arguments: &[&str]) -> Result<String, Failure>;
+
+    /// Whether something is left over that would burden further calls, such as promises, whose
+    /// reactions never run.
+    fn is_burdened(&self) -> bool;
 }
 
-fn saturate(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-/// Lets the engine stop once `time` has passed; the cell tells whether it did.
-fn stop_after(runtime: &Runtime, time: Duration) -> Rc<Cell<bool>> {
-    let timed_out = Rc::new(Cell::new(false));
-    let begun = Instant::now();
-    let seen = Rc::clone(&timed_out);
-    runtime.set_interrupt_handler(Some(Box::new(move || {
-        seen.set(begun.elapsed() >= time);
-        seen.get()
-    })));
-    timed_out
-}
-
-fn evaluate<'js>(ctx: &Ctx<'js>, script: &str) -> rquickjs::Result<Value<'js>> {
-    let mut options = EvalOptions::default();
-    options.strict = false;
-    options.filename = Some(SCRIPT_NAME.to_owned());
-    ctx.eval_with_options(script, options)
-}
-
-fn describe<'js>(ctx: &Ctx<'js>, caught: CaughtError<'js>) -> Failure {
-    match caught {
-        CaughtError::Exception(exception) => describe_error(&exception),
-        // What the engine throws when there is no memory left for an error.
-        CaughtError::Value(value) if value.is_null() => Failure::OutOfMemory,
-        CaughtError::Value(value) => {
-            let text = ctx.json_stringify(value).ok().flatten();
-            Failure::Thrown(text.and_then(|text| text.to_string().ok()).map(|text| shorten(&text)))
-        }
-        CaughtError::Error(error) => Failure::Error {
-            name: "InternalError".to_owned(),
-            message: shorten(&error.to_string()),
-            line: 0,
-        },
-    }
-}
-
-fn describe_error(exception: &Exception<'_>) -> Failure {
-    let name = exception.get::<_, Coerced<String>>("name").map_or_else(|_| "Error".into(), |n| n.0);
-    let message = shorten(&exception.message().unwrap_or_default());
-    let stack = exception.stack().unwrap_or_default();
-    let position = stack.lines().find_map(position_of_frame).unwrap_or_default();
-    if name == "InternalError" && message == "out of memory" {
-        return Failure::OutOfMemory;
-    }
-    // Thrown by the parser, not by running code: there is no function around the place, or, in
-    // a regular expression literal, no place at all.
-    let outside = stack.trim().strip_prefix("at ").is_none_or(|at| at.starts_with(SCRIPT_NAME));
-    if name == "SyntaxError" && outside {
-        return Failure::Syntax { message, position };
-    }
-    Failure::Error { name: shorten(&name), message, line: position.line }
-}
-
-/// Reads `at <script>:2:7` or `at f (<script>:2:7)`.
-fn position_of_frame(frame: &str) -> Option<Position> {
-    let (_, place) = frame.split_once(SCRIPT_NAME)?;
-    let mut numbers = place.trim_start_matches(':').trim_end_matches(')').split(':');
-    let line = numbers.next()?.parse().ok()?;
-    let column = numbers.next()?.parse().ok()?;
-    Some(Position { line, column })
-}
-
-fn shorten(text: &str) -> String {
-    text.chars().take(MESSAGE_CHARACTERS_MAX).collect()
+/// The engine in use.
+pub(super) fn engine() -> &'static dyn Engine {
+    &QuickJs
 }

@@ -8,21 +8,33 @@
 //! does, the caller has an answer within the limits and the pool keeps its number of threads.
 
 mod calls;
+mod clock;
 mod compile;
 mod engine;
+mod host;
+mod instance;
+mod instances;
+mod javascript;
 mod pool;
 mod program;
+mod quickjs;
 mod rewrite;
+mod rows;
+#[expect(clippy::module_inception, reason = "it holds the type that the module is named for")]
+mod sandbox;
 mod scan;
 mod syntax;
 mod verdicts;
 
 #[cfg(test)]
+mod calls_tests;
+#[cfg(test)]
 mod tests;
 
-pub use compile::{CompileError, Options, Sandbox};
+pub use compile::CompileError;
 pub use engine::Limits;
 pub use pool::{Pool, PoolError, PoolOptions};
 pub use program::{
     CallError, ChunkSink, Code, Emitted, EmittedRow, MapResults, Program, ReduceCall, RowSource,
 };
+pub use sandbox::{Options, Sandbox};

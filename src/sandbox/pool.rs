@@ -15,6 +15,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem, thread};
 
+use super::clock::Progress;
+use super::instances::drop_idle;
+
 /// How a pool is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolOptions {
@@ -28,6 +31,8 @@ pub struct PoolOptions {
     pub overruns_max: usize,
     /// Stack of each thread; the engine's limit must fit in with room to spare.
     pub stack_bytes: usize,
+    /// How long a thread keeps what it has ready without using it.
+    pub idle: Duration,
 }
 
 impl Default for PoolOptions {
@@ -39,6 +44,7 @@ impl Default for PoolOptions {
             wait: Duration::from_secs(10),
             overruns_max: 4,
             stack_bytes: 4 << 20,
+            idle: Duration::from_mins(5),
         }
     }
 }
@@ -94,6 +100,16 @@ impl Pool {
         time_max: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PoolError> {
+        self.run_in_steps(time_max, |_| work())
+    }
+
+    /// Runs `work`, which goes in steps that it tells to what it is given: each may take
+    /// `time_max`.
+    pub(super) fn run_in_steps<T: Send + 'static>(
+        &self,
+        time_max: Duration,
+        work: impl FnOnce(Arc<dyn Progress>) -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
         let ticket = Arc::new(Ticket { phase: Mutex::new(Phase::Waiting), moved: Condvar::new() });
         self.enqueue(Box::new(Task { work, ticket: Arc::clone(&ticket) }))?;
         match ticket.wait(self.options.wait, time_max) {
@@ -127,10 +143,11 @@ impl Pool {
 
     fn start_thread(&self) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
+        let idle = self.options.idle;
         thread::Builder::new()
             .name("sandbox".to_owned())
             .stack_size(self.options.stack_bytes)
-            .spawn(move || shared.work())?;
+            .spawn(move || shared.work(idle))?;
         Ok(())
     }
 }
@@ -149,24 +166,35 @@ impl Shared {
     }
 
     /// A thread's life.
-    fn work(&self) {
-        while let Some(job) = self.next_job() {
-            if job.run() == Ended::Abandoned && self.is_replaced() {
-                return;
+    fn work(&self, idle: Duration) {
+        loop {
+            match self.next_job(idle) {
+                Next::Job(job) => {
+                    if job.run() == Ended::Abandoned && self.is_replaced() {
+                        return;
+                    }
+                }
+                Next::Idle => drop_idle(idle),
+                Next::Closed => return,
             }
         }
     }
 
-    fn next_job(&self) -> Option<Box<dyn Job>> {
+    fn next_job(&self, idle: Duration) -> Next {
         let mut state = self.lock();
         loop {
             if state.closed {
-                return None;
+                return Next::Closed;
             }
             if let Some(job) = state.queue.pop_front() {
-                return Some(job);
+                return Next::Job(job);
             }
-            state = self.job_came.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.job_came.wait_timeout(state, idle / 4);
+            let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if timeout.timed_out() && woken.queue.is_empty() && !woken.closed {
+                return Next::Idle;
+            }
+            state = woken;
         }
     }
 
@@ -176,6 +204,14 @@ impl Shared {
         state.overruns = state.overruns.saturating_sub(1);
         replaced
     }
+}
+
+/// What a thread is to do next.
+enum Next {
+    Job(Box<dyn Job>),
+    /// Nothing, for a while.
+    Idle,
+    Closed,
 }
 
 /// How a job ended, as its thread sees it.
@@ -195,13 +231,19 @@ struct Task<T, W> {
     ticket: Arc<Ticket<T>>,
 }
 
-impl<T: Send, W: FnOnce() -> T + Send> Job for Task<T, W> {
+impl<T, W> Job for Task<T, W>
+where
+    T: Send + 'static,
+    W: FnOnce(Arc<dyn Progress>) -> T + Send,
+{
     fn run(self: Box<Self>) -> Ended {
         let Self { work, ticket } = *self;
         if !ticket.begin() {
             return Ended::Answered;
         }
-        let answer = catch_unwind(AssertUnwindSafe(work)).map_err(|_| PoolError::Crashed);
+        let progress = Arc::clone(&ticket) as Arc<dyn Progress>;
+        let work = AssertUnwindSafe(|| work(progress));
+        let answer = catch_unwind(work).map_err(|_| PoolError::Crashed);
         ticket.finish(answer)
     }
 }
@@ -214,7 +256,8 @@ struct Ticket<T> {
 
 enum Phase<T> {
     Waiting,
-    Running(Instant),
+    /// Since when the present step runs; none while it waits for something outside.
+    Running(Option<Instant>),
     Done(Result<T, PoolError>),
     /// The caller has gone.
     Abandoned,
@@ -232,7 +275,8 @@ impl<T> Ticket<T> {
         loop {
             let left = match &*phase {
                 Phase::Waiting => queue_wait.saturating_sub(come.elapsed()),
-                Phase::Running(since) => time_max.saturating_sub(since.elapsed()),
+                Phase::Running(None) => time_max,
+                Phase::Running(Some(since)) => time_max.saturating_sub(since.elapsed()),
                 Phase::Done(_) | Phase::Abandoned => return take(&mut phase),
             };
             if left.is_zero() {
@@ -254,7 +298,7 @@ impl<T> Ticket<T> {
         let mut phase = self.lock();
         let wanted = matches!(*phase, Phase::Waiting);
         if wanted {
-            *phase = Phase::Running(Instant::now());
+            *phase = Phase::Running(Some(Instant::now()));
             self.moved.notify_one();
         }
         wanted
@@ -268,6 +312,26 @@ impl<T> Ticket<T> {
         *phase = Phase::Done(answer);
         self.moved.notify_one();
         Ended::Answered
+    }
+}
+
+impl<T: Send> Progress for Ticket<T> {
+    fn restart(&self) {
+        self.note(Some(Instant::now()));
+    }
+
+    fn pause(&self) {
+        self.note(None);
+    }
+}
+
+impl<T> Ticket<T> {
+    /// The caller is not woken: it looks again when the time of the step before is over.
+    fn note(&self, since: Option<Instant>) {
+        let mut phase = self.lock();
+        if matches!(*phase, Phase::Running(_)) {
+            *phase = Phase::Running(since);
+        }
     }
 }
 

@@ -43,7 +43,9 @@ impl Program {
             Code::Maps { sources, modules } => {
                 part(b"maps");
                 part(modules.as_deref().unwrap_or_default().as_bytes());
-                sources.iter().for_each(|source| part(source.as_bytes()));
+                for source in sources {
+                    part(source.as_bytes());
+                }
             }
             Code::Reduce { source } => {
                 part(b"reduce");
@@ -56,7 +58,9 @@ impl Program {
             Code::Wasm { module, maps } => {
                 part(b"wasm");
                 part(module);
-                maps.iter().for_each(|export| part(export.as_bytes()));
+                for export in maps {
+                    part(export.as_bytes());
+                }
             }
         }
         Self { key: hash.finalize().into(), code: Arc::new(code) }

@@ -15,7 +15,7 @@ const PLENTY: Duration = Duration::from_mins(1);
 fn with_time_limit(time: Duration) -> Sandbox {
     let limits = Limits { time, ..Limits::default() };
     let pool = PoolOptions { threads: 1, overruns_max: 1, wait: PLENTY, ..PoolOptions::default() };
-    Sandbox::new(Options { limits, pool }).unwrap()
+    Sandbox::new(Options { limits, builders: pool, lists: pool, callers: pool }).unwrap()
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn what_statements_throw_is_told() {
 /// Each of these would hold up or bring down a server that trusted it.
 #[test]
 fn hostile_sources_get_an_error_within_the_limits() {
-    let mut sandbox = sandbox();
+    let sandbox = sandbox();
     let deep = |open: &str| open.repeat(100_000);
     for source in [
         "while (true) {} function(doc){}".to_owned(),
@@ -131,9 +131,9 @@ fn hostile_sources_get_an_error_within_the_limits() {
         "x".repeat(2 << 20),
     ] {
         let begun = Instant::now();
-        sandbox.limits.time = Duration::from_millis(500);
+        sandbox.set_time_limit(Duration::from_millis(500));
         let verdict = sandbox.check_function(&source);
-        sandbox.limits.time = PLENTY;
+        sandbox.set_time_limit(PLENTY);
         let shown: String = source.chars().take(60).collect();
         assert!(verdict.is_err(), "{shown}");
         let length = verdict.unwrap_err().to_string().len();
@@ -146,21 +146,21 @@ fn hostile_sources_get_an_error_within_the_limits() {
 /// The engine has no point of interruption inside one search.
 #[test]
 fn what_the_engine_cannot_interrupt_is_given_up() {
-    let mut sandbox = with_time_limit(Duration::from_millis(50));
+    let sandbox = with_time_limit(Duration::from_millis(50));
     let search = "var n = 1 << 18; 'a'.repeat(20 * n).indexOf('a'.repeat(n) + 'b'); function(d){}";
     assert_eq!(sandbox.check_function(search), Err(CompileError::TimedOut));
-    sandbox.limits.time = PLENTY;
+    sandbox.set_time_limit(PLENTY);
     assert_eq!(sandbox.check_function("function(doc){}"), Ok(()));
 }
 
 #[test]
 fn verdicts_that_depend_on_the_load_are_not_kept() {
-    let mut sandbox = with_time_limit(Duration::ZERO);
+    let sandbox = with_time_limit(Duration::ZERO);
     let slow = "for (var i = 0; i < 200000; i++) {} function(doc){}";
     assert_eq!(sandbox.check_function(slow), Err(CompileError::TimedOut));
-    sandbox.limits.time = PLENTY;
+    sandbox.set_time_limit(PLENTY);
     assert_eq!(sandbox.check_function(slow), Ok(()));
-    sandbox.limits.time = Duration::ZERO;
+    sandbox.set_time_limit(Duration::ZERO);
     assert_eq!(sandbox.check_function(slow), Ok(()), "remembered");
 }
 

@@ -1,0 +1,88 @@
+//! A program that is ready to be called, whatever language it is written in.
+
+use std::rc::Rc;
+
+use super::clock::Clock;
+use super::engine::Limits;
+use super::host::Streams;
+use super::javascript::JavaScript;
+use super::pool::PoolError;
+use super::program::{CallError, Code, MapResults, ReduceCall};
+
+/// A program on one thread. Calls come one at a time; each has a [`Clock`] of its own, which the
+/// instance restarts where a new step begins, and obeys.
+pub(super) trait Instance {
+    /// Maps a batch of documents. Each is a step.
+    fn map(&mut self, documents: &[String], clock: &Rc<Clock>) -> Result<MapResults, CallError> {
+        let _ = (documents, clock);
+        Err(unsupported())
+    }
+
+    /// Calls the reduce function several times. Each is a step.
+    fn reduce(
+        &mut self,
+        calls: &[ReduceCall],
+        clock: &Rc<Clock>,
+    ) -> Result<Vec<Result<String, String>>, CallError> {
+        let _ = (calls, clock);
+        Err(unsupported())
+    }
+
+    /// Calls the function at `path` with arguments, JSON.
+    fn call(
+        &mut self,
+        path: &[String],
+        arguments: &[String],
+        clock: &Rc<Clock>,
+    ) -> Result<String, CallError> {
+        let _ = (path, arguments, clock);
+        Err(unsupported())
+    }
+
+    /// Which documents pass the filter at `path`. Each is a step.
+    fn filter(
+        &mut self,
+        path: &[String],
+        documents: &[String],
+        request: &str,
+        clock: &Rc<Clock>,
+    ) -> Result<Vec<bool>, CallError> {
+        let _ = (path, documents, request, clock);
+        Err(unsupported())
+    }
+
+    /// Runs the list at `path`. Each row is a step.
+    fn list(
+        &mut self,
+        path: &[String],
+        arguments: &[String; 2],
+        streams: Streams,
+        clock: &Rc<Clock>,
+    ) -> Result<(), CallError> {
+        let _ = (path, arguments, streams, clock);
+        Err(unsupported())
+    }
+
+    /// Whether it may be called again: it broke no limit.
+    fn is_sound(&self) -> bool {
+        true
+    }
+}
+
+fn unsupported() -> CallError {
+    CallError::Compilation("The program has no such function.".to_owned())
+}
+
+/// Makes a program ready.
+pub(super) fn create(
+    code: &Code,
+    limits: &Limits,
+    clock: &Rc<Clock>,
+) -> Result<Box<dyn Instance>, CallError> {
+    match code {
+        Code::Maps { .. } | Code::Reduce { .. } | Code::Design { .. } => {
+            Ok(Box::new(JavaScript::new(code, limits, clock)?))
+        }
+        Code::Wasm { .. } => Err(CallError::Pool(PoolError::Crashed)),
+    }
+}

@@ -1,0 +1,161 @@
+//! The sandbox: the pools of threads that user code runs on, and what they are for.
+//!
+//! There are three pools, so that no kind of work starves another: builds of indexes, which wait
+//! for as long as it takes; lists, whose readers may be slow; and all other calls, for which
+//! requests wait.
+
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::compile::{CompileError, check, check_length};
+use super::engine::Limits;
+use super::instance::Instance;
+use super::instances::with_instance;
+use super::pool::{Pool, PoolError, PoolOptions};
+use super::program::{CallError, Program};
+use super::verdicts::{Key, Verdicts};
+
+/// How a sandbox is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub limits: Limits,
+    /// Threads that build indexes.
+    pub builders: PoolOptions,
+    /// Threads that run lists.
+    pub lists: PoolOptions,
+    /// Threads that run everything else.
+    pub callers: PoolOptions,
+}
+
+impl Default for Options {
+    /// As many builders as there are processors, and some more threads for requests, so that a
+    /// function that runs until its time is over does not hold up the others.
+    fn default() -> Self {
+        let processors = thread::available_parallelism().map_or(2, usize::from);
+        let callers = (2 * processors).max(4);
+        Self {
+            limits: Limits::default(),
+            builders: PoolOptions {
+                threads: processors,
+                // Builds are batches of one another's size: whoever waits comes to its turn.
+                queue_max: usize::MAX,
+                wait: Duration::MAX,
+                ..PoolOptions::default()
+            },
+            lists: PoolOptions { threads: callers / 2, ..PoolOptions::default() },
+            callers: PoolOptions { threads: callers, ..PoolOptions::default() },
+        }
+    }
+}
+
+/// What a call is for, which decides where it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Build,
+    List,
+    Request,
+}
+
+/// Compiles and runs user code; one for the whole server.
+pub struct Sandbox {
+    limits: Limits,
+    time_limit_ms: AtomicU64,
+    builders: Pool,
+    lists: Pool,
+    callers: Pool,
+    verdicts: Mutex<Verdicts>,
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").field("limits", &self.limits()).finish_non_exhaustive()
+    }
+}
+
+/// What the pool grants a step beyond its time limit: the engine's own limit should strike first,
+/// for only it gives the thread back.
+const GRACE: Duration = Duration::from_millis(500);
+
+impl Sandbox {
+    /// Starts the threads; an error is the operating system's.
+    pub fn new(options: Options) -> io::Result<Self> {
+        let sandbox = Self {
+            limits: options.limits,
+            time_limit_ms: AtomicU64::default(),
+            builders: Pool::new(options.builders)?,
+            lists: Pool::new(options.lists)?,
+            callers: Pool::new(options.callers)?,
+            verdicts: Mutex::default(),
+        };
+        sandbox.set_time_limit(options.limits.time);
+        Ok(sandbox)
+    }
+
+    /// Changes how long a function may run, from the next call on.
+    pub fn set_time_limit(&self, time: Duration) {
+        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.time_limit_ms.store(milliseconds, Ordering::Relaxed);
+    }
+
+    fn limits(&self) -> Limits {
+        let time = Duration::from_millis(self.time_limit_ms.load(Ordering::Relaxed));
+        Limits { time, ..self.limits }
+    }
+
+    /// Whether `source` is a function by CouchDB's rules. Blocks for at most the time limit and
+    /// the pool's waiting time.
+    pub fn check_function(&self, source: &str) -> Result<(), CompileError> {
+        check_length(source)?;
+        let key = Key::of(source);
+        if let Some(verdict) = self.verdicts(|verdicts| verdicts.get(key)) {
+            return verdict;
+        }
+        let verdict = self.compile(source.to_owned());
+        if verdict.as_ref().err().is_none_or(CompileError::is_about_the_source) {
+            self.verdicts(|verdicts| verdicts.insert(key, verdict.clone()));
+        }
+        verdict
+    }
+
+    fn compile(&self, source: String) -> Result<(), CompileError> {
+        let limits = self.limits();
+        match self.callers.run(limits.time + GRACE, move || check(&source, &limits)) {
+            Err(PoolError::Overrun) => Err(CompileError::TimedOut),
+            answer => answer?,
+        }
+    }
+
+    fn verdicts<T>(&self, use_them: impl FnOnce(&mut Verdicts) -> T) -> T {
+        use_them(&mut self.verdicts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Calls a program's instance on a thread of the pool that is for `purpose`.
+    pub(super) fn with_instance<T: Send + 'static>(
+        &self,
+        purpose: Purpose,
+        program: &Program,
+        work: impl FnOnce(&mut dyn Instance, &Rc<Clock>) -> Result<T, CallError> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let pool = match purpose {
+            Purpose::Build => &self.builders,
+            Purpose::List => &self.lists,
+            Purpose::Request => &self.callers,
+        };
+        let limits = self.limits();
+        let program = program.clone();
+        let answer = pool.run_in_steps(limits.time + GRACE, move |progress| {
+            let clock = Rc::new(Clock::new(limits.time, progress));
+            with_instance(&program, &limits, &clock, |instance| work(instance, &clock))
+        });
+        match answer {
+            Err(PoolError::Overrun) => Err(CallError::TimedOut),
+            answer => answer?,
+        }
+    }
+}

@@ -16,6 +16,10 @@ const PREFER_MINIMAL: [&str; 8] = [
     "Vary",
 ];
 
+const VHOST_GLOBAL_HANDLERS: [&str; 4] = ["_utils", "_uuids", "_session", "_users"];
+/// Each rewrite nests the work on a request deeper.
+const REWRITES_MAX: u64 = 1000;
+
 /// `[chttpd]`.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an ini key of its own")]
@@ -46,6 +50,14 @@ pub struct ChttpdSettings {
     pub allow_jsonp: bool,
     /// Whether large answers are compressed for clients that take it. CouchDB has no such key.
     pub compress_responses: bool,
+    /// Whether functions of design documents are not shown credentials.
+    pub scrub_json_request: bool,
+    /// Whether rewrite rules may leave their database.
+    pub secure_rewrites: bool,
+    /// Rewrites of one request.
+    pub rewrite_limit: u64,
+    /// First path segments that mean the same on every virtual host.
+    pub vhost_global_handlers: Vec<String>,
     /// The keys that may be changed over HTTP; `None` where every key may.
     pub config_whitelist: Option<ConfigWhitelist>,
     pub x_forwarded_host: String,
@@ -89,6 +101,10 @@ impl ChttpdSettings {
             prefer_minimal: section.list("prefer_minimal", &PREFER_MINIMAL),
             allow_jsonp: section.boolean("allow_jsonp", false),
             compress_responses: section.boolean("compress_responses", true),
+            scrub_json_request: section.boolean("scrub_json_request", true),
+            secure_rewrites: section.boolean("secure_rewrites", true),
+            rewrite_limit: section.number("rewrite_limit", 100, 0..=REWRITES_MAX),
+            vhost_global_handlers: section.list("vhost_global_handlers", &VHOST_GLOBAL_HANDLERS),
             config_whitelist: section.text("config_whitelist").map(ConfigWhitelist::parse),
             x_forwarded_host: section.text_or("x_forwarded_host", "X-Forwarded-Host"),
             x_forwarded_proto: section.text_or("x_forwarded_proto", "X-Forwarded-Proto"),

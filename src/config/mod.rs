@@ -25,6 +25,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod uuids;
+mod vhosts;
 mod whitelist;
 
 pub use attachments::AttachmentsSettings;
@@ -43,4 +44,5 @@ pub use reader::Warning;
 pub use settings::Settings;
 pub use store::{Config, Override, Persist, Values, is_password_hash};
 pub use uuids::{UuidAlgorithm, UuidsSettings};
+pub use vhosts::{VhostMatch, VhostsSettings};
 pub use whitelist::ConfigWhitelist;

@@ -6,7 +6,7 @@ use super::reader::Reader;
 use super::{
     AttachmentsSettings, AuthSettings, ChttpdSettings, CorsSettings, CouchdbSettings, CspSettings,
     LockoutSettings, LogSettings, PasswordsCacheSettings, PurgeSettings, QueryServerSettings,
-    UuidsSettings, Values, Warning,
+    UuidsSettings, Values, VhostsSettings, Warning,
 };
 
 /// What the server obeys. A value of this type never changes.
@@ -22,6 +22,7 @@ pub struct Settings {
     /// `[couch_passwords_cache]`.
     pub passwords_cache: PasswordsCacheSettings,
     pub uuids: UuidsSettings,
+    pub vhosts: VhostsSettings,
     pub attachments: AttachmentsSettings,
     pub purge: PurgeSettings,
     /// `[query_server_config]`.
@@ -48,6 +49,7 @@ impl Settings {
             lockout: LockoutSettings::read(&mut reader),
             passwords_cache: PasswordsCacheSettings::read(&mut reader),
             uuids: UuidsSettings::read(&mut reader),
+            vhosts: VhostsSettings::read(&mut reader),
             attachments: AttachmentsSettings::read(&mut reader),
             purge: PurgeSettings::read(&mut reader),
             query_server: QueryServerSettings::read(&mut reader),

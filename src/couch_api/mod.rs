@@ -38,6 +38,7 @@ mod pieces;
 mod purge;
 mod query;
 mod request;
+mod request_object;
 mod respond;
 mod revision_rows;
 mod revisions;
@@ -47,6 +48,7 @@ mod server_info;
 mod service;
 mod settings;
 mod stream;
+mod vhosts;
 mod view_query;
 mod wishes;
 

@@ -16,6 +16,7 @@ use crate::config::Settings;
 use crate::database::{Database, DatabaseName};
 use crate::document::{DocId, Rev};
 use crate::http::gzip;
+use crate::http::path::Plus;
 
 use super::error::ApiError;
 use super::query::Query;
@@ -33,6 +34,10 @@ pub struct Request {
     pub settings: Arc<Settings>,
     /// After `X-HTTP-Method-Override`.
     pub method: Method,
+    /// Path and query as they were sent, or as a virtual host or a rewrite has made them.
+    pub raw_path: String,
+    /// How often the request was rewritten.
+    pub rewrites: u64,
     /// Decoded segments, without the empty one after a slash at the end.
     pub path: Vec<String>,
     pub query: Query,
@@ -102,6 +107,12 @@ impl Request {
         } else {
             Err(ApiError::Unauthorized("You are not a server admin.".into()))
         }
+    }
+
+    /// How a `+` in a path is read.
+    #[must_use]
+    pub fn plus(&self) -> Plus {
+        if self.settings.chttpd.decode_plus_to_space { Plus::Space } else { Plus::Literal }
     }
 
     fn content_length(&self) -> Option<u64> {

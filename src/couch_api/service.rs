@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{self, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::uri::PathAndQuery;
+use axum::http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 
 use crate::app::SharedApp;
@@ -19,7 +21,7 @@ use super::error::ApiError;
 use super::query::Query;
 use super::request::Request;
 use super::wishes::Wishes;
-use super::{cors, login, respond, router};
+use super::{cors, login, respond, router, vhosts};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-couch-request-id");
 const BODY_TIME: HeaderName = HeaderName::from_static("x-couchdb-body-time");
@@ -111,29 +113,69 @@ async fn answer(
     app: SharedApp,
     settings: &Arc<Settings>,
     peer: Option<IpAddr>,
-    parts: Parts,
+    mut parts: Parts,
     body: Body,
 ) -> respond::Answer {
     let uri = parts.uri.path_and_query().map_or(0, |uri| uri.as_str().len() as u64);
     if uri > settings.chttpd.max_uri_length {
         return Err(ApiError::UriTooLong);
     }
+    let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let raw_path = match vhosts::resolve(settings, &mut parts.headers, target) {
+        Some(raw_path) => raw_path,
+        None => target.to_owned(),
+    };
+    let method = method(&parts.method, &parts.headers);
+    let given = Given { app, settings: settings.clone(), peer, body, rewrites: 0 };
+    dispatch(given, method, raw_path, parts.headers).await
+}
+
+/// What a request brings besides its head.
+struct Given {
+    app: SharedApp,
+    settings: Arc<Settings>,
+    peer: Option<IpAddr>,
+    body: Body,
+    rewrites: u64,
+}
+
+/// Answers a request that a rewrite has changed into another, as if that had been sent.
+pub fn dispatch_again(
+    from: Request,
+    method: &Method,
+    raw_path: String,
+    headers: HeaderMap,
+    body: Body,
+) -> Pin<Box<dyn Future<Output = respond::Answer> + Send>> {
+    let Request { app, settings, peer, rewrites, .. } = from;
+    let given = Given { app, settings, peer, body, rewrites: rewrites + 1 };
+    let method = self::method(method, &headers);
+    Box::pin(dispatch(given, method, raw_path, headers))
+}
+
+async fn dispatch(
+    given: Given,
+    method: Method,
+    raw_path: String,
+    headers: HeaderMap,
+) -> respond::Answer {
+    let Given { app, settings, peer, body, rewrites } = given;
+    let (path, query) = raw_path.split_once('?').unwrap_or((&raw_path, ""));
     let plus = if settings.chttpd.decode_plus_to_space { Plus::Space } else { Plus::Literal };
-    let mut segments = path::split_path(parts.uri.path(), plus)?;
-    if segments.len() > 1 && segments.last().is_some_and(String::is_empty) {
-        segments.pop();
-    }
-    let query = Query::new(path::parse_query(parts.uri.query().unwrap_or_default())?);
+    let path = path::split_path(path, plus)?;
+    let query = Query::new(path::parse_query(query)?);
     let mut request = Request {
-        method: method(&parts),
-        path: segments,
+        method,
+        raw_path,
+        rewrites,
+        path,
         query,
-        headers: parts.headers,
+        headers,
         user: crate::auth::UserCtx::default(),
         authenticated_by: None,
         peer,
         body: Mutex::new(body),
-        settings: settings.clone(),
+        settings,
         app,
     };
     let cookie = login::authenticate(&mut request).await?;
@@ -146,10 +188,10 @@ async fn answer(
     })
 }
 
-fn method(parts: &Parts) -> Method {
-    let named = parts.headers.get(METHOD_OVERRIDE).filter(|_| parts.method == Method::POST);
+fn method(sent: &Method, headers: &HeaderMap) -> Method {
+    let named = headers.get(METHOD_OVERRIDE).filter(|_| *sent == Method::POST);
     let named = named.and_then(|name| Method::from_bytes(name.as_bytes()).ok());
-    match named.unwrap_or_else(|| parts.method.clone()) {
+    match named.unwrap_or_else(|| sent.clone()) {
         // Answered as the GET of it; the body is dropped at the end.
         Method::HEAD => Method::GET,
         method => method,

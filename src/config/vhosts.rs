@@ -171,10 +171,8 @@ mod tests {
     fn check(vhosts: &[(&str, &str)], host: &str, path: &str, expect: Option<(&str, &str)>) {
         let set = vhosts.iter().map(|(key, target)| Override::new("vhosts", *key, *target));
         let settings = Config::in_memory(set.collect()).unwrap().snapshot();
-        let expect = expect.map(|(target, path)| VhostMatch {
-            target: target.to_owned(),
-            path: path.to_owned(),
-        });
+        let expect = expect
+            .map(|(target, path)| VhostMatch { target: target.to_owned(), path: path.to_owned() });
         assert_eq!(settings.vhosts.find(host, path), expect, "{host}{path} by {vhosts:?}");
     }
 

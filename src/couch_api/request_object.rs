@@ -190,12 +190,12 @@ fn split_requested(raw: &str, plus: Plus) -> Vec<String> {
 fn headers(headers: &HeaderMap, scrubbed: bool) -> Map<String, Value> {
     let mut names: Vec<&HeaderName> = headers.keys().collect();
     names.sort_unstable_by_key(|name| name.as_str());
-    let hidden = |name: &HeaderName| {
-        scrubbed && (*name == header::AUTHORIZATION || *name == header::COOKIE)
-    };
+    let hidden =
+        |name: &HeaderName| scrubbed && (*name == header::AUTHORIZATION || *name == header::COOKIE);
     let shown = names.into_iter().filter(|name| !hidden(name)).map(|name| {
         let values = headers.get_all(name).iter();
-        let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let values: Vec<_> =
+            values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         (header_name(name), Value::from(values.join(", ")))
     });
     shown.collect()

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use crate::database::Database;
 
 use super::error::ApiError;
-use super::id_rows::{Listing, Listings, Namespace};
+use super::id_rows::{Listing, Namespace};
+use super::listings::Listings;
 use super::request::Request;
 use super::respond::Answer;
 use super::stream::answer_pages;

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::auth::{AuthError, AuthErrorKind};
 use crate::blocking::Interrupted;
 use crate::config::ConfigError;
-use crate::database::{DatabaseError, NameError, SeqError};
+use crate::database::{DatabaseError, Direction, NameError, SeqError};
 use crate::design::{DesignError, FunctionError};
 use crate::document::incoming::{BulkError, IncomingError};
 use crate::document::{DocIdError, RevError};
@@ -17,6 +17,7 @@ use crate::http::gzip::GzipError;
 use crate::http::path::PathError;
 use crate::mango::selector::SelectorError;
 use crate::sandbox::{CallError, CompileError, PoolError};
+use crate::views::ViewsError;
 
 /// Why a request has no other answer.
 #[derive(Debug, Error)]
@@ -25,6 +26,13 @@ pub enum ApiError {
     BadRequest(Cow<'static, str>),
     #[error("{0}")]
     QueryParse(Cow<'static, str>),
+    /// A range of keys whose start lies behind its end, in the direction of reading.
+    #[error(
+        "No rows can match your key range, reverse your start_key and end_key or set \
+         descending={}",
+        direction == &Direction::Forward
+    )]
+    InvertedRange { direction: Direction },
     #[error("{0}")]
     NotFound(Cow<'static, str>),
     #[error("Document update conflict.")]
@@ -97,6 +105,8 @@ pub enum ApiError {
     #[error(transparent)]
     Function(#[from] FunctionError),
     #[error(transparent)]
+    Views(#[from] ViewsError),
+    #[error(transparent)]
     Selector(#[from] SelectorError),
     #[error(transparent)]
     Auth(#[from] AuthError),
@@ -140,6 +150,16 @@ impl ApiError {
         Self::bad_request("invalid UTF-8 JSON")
     }
 
+    /// The number that CouchDB gives to where it found some errors: programs may look for it.
+    #[must_use]
+    pub fn reference(&self) -> Option<u32> {
+        match self {
+            Self::InvertedRange { direction: Direction::Forward } => Some(72_864_418),
+            Self::InvertedRange { direction: Direction::Backward } => Some(1_505_073_861),
+            _ => None,
+        }
+    }
+
     /// The reason as it is sent. It is text, but functions may refuse with any JSON.
     #[must_use]
     pub fn reason(&self) -> Value {
@@ -147,7 +167,8 @@ impl ApiError {
             Self::Function(FunctionError::Call(
                 CallError::Forbidden(json) | CallError::Unauthorized(json),
             )) => serde_json::from_str(json).unwrap_or(Value::Null),
-            Self::Function(FunctionError::Call(CallError::Thrown { reason, .. })) => {
+            Self::Function(FunctionError::Call(CallError::Thrown { reason, .. }))
+            | Self::Views(ViewsError::Call(CallError::Thrown { reason, .. })) => {
                 Value::String(reason.clone())
             }
             _ => Value::String(self.to_string()),
@@ -162,7 +183,9 @@ impl ApiError {
                 (StatusCode::BAD_REQUEST, "bad_request")
             }
             Self::Path(_) => (StatusCode::BAD_REQUEST, "bad_request"),
-            Self::QueryParse(_) => (StatusCode::BAD_REQUEST, "query_parse_error"),
+            Self::QueryParse(_) | Self::InvertedRange { .. } => {
+                (StatusCode::BAD_REQUEST, "query_parse_error")
+            }
             Self::InvalidSeqInterval => (StatusCode::BAD_REQUEST, "invalid_seq_interval"),
             Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
@@ -193,6 +216,7 @@ impl ApiError {
             Self::Database(error) => database(error),
             Self::Design(error) => design(error),
             Self::Function(error) => function(error),
+            Self::Views(error) => views(error),
             Self::Selector(error) => selector(error),
             Self::Auth(error) => auth(*error),
             Self::Config(error) => config(error),
@@ -259,26 +283,38 @@ fn function(error: &FunctionError) -> (StatusCode, &str) {
         FunctionError::InvalidAnswer(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "external_response_error")
         }
-        FunctionError::Call(CallError::Thrown { error, .. }) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, error)
-        }
-        FunctionError::Call(CallError::MissingKey(_)) => (StatusCode::NOT_FOUND, "not_found"),
-        FunctionError::Call(CallError::Forbidden(_)) => (StatusCode::FORBIDDEN, "forbidden"),
-        FunctionError::Call(CallError::Unauthorized(_)) => {
-            (StatusCode::UNAUTHORIZED, "unauthorized")
-        }
-        FunctionError::Call(CallError::Compilation(_)) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "compilation_error")
-        }
-        FunctionError::Call(CallError::Pool(PoolError::Busy)) => {
+        FunctionError::Call(error) => call(error),
+    }
+}
+
+fn call(error: &CallError) -> (StatusCode, &str) {
+    match error {
+        CallError::Thrown { error, .. } => (StatusCode::INTERNAL_SERVER_ERROR, error),
+        CallError::MissingKey(_) => (StatusCode::NOT_FOUND, "not_found"),
+        CallError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+        CallError::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        CallError::Compilation(_) => (StatusCode::INTERNAL_SERVER_ERROR, "compilation_error"),
+        CallError::Pool(PoolError::Busy) => {
             (StatusCode::SERVICE_UNAVAILABLE, "service unavailable")
         }
-        FunctionError::Call(
-            CallError::TimedOut
-            | CallError::OutOfMemory
-            | CallError::Aborted(_)
-            | CallError::Pool(PoolError::Overrun | PoolError::Crashed),
-        ) => (StatusCode::INTERNAL_SERVER_ERROR, "os_process_error"),
+        CallError::TimedOut
+        | CallError::OutOfMemory
+        | CallError::Aborted(_)
+        | CallError::Pool(PoolError::Overrun | PoolError::Crashed) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "os_process_error")
+        }
+    }
+}
+
+fn views(error: &ViewsError) -> (StatusCode, &str) {
+    match error {
+        ViewsError::Database(error) => database(error),
+        ViewsError::Call(error) => call(error),
+        ViewsError::InvalidValue(_) => (StatusCode::INTERNAL_SERVER_ERROR, "invalid_value"),
+        ViewsError::UnknownLanguage(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "unknown_query_language")
+        }
+        ViewsError::Dropped => (StatusCode::NOT_FOUND, "not_found"),
     }
 }
 

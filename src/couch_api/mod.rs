@@ -27,6 +27,7 @@ mod error;
 mod feed;
 mod form;
 mod id_rows;
+mod listings;
 mod local_docs;
 mod login;
 mod maintenance;
@@ -50,6 +51,7 @@ mod settings;
 mod stream;
 mod vhosts;
 mod view_query;
+mod views;
 mod wishes;
 
 pub use service::{Service, serve_request};

@@ -103,7 +103,10 @@ pub fn error(error: &ApiError) -> Response {
     if status.is_server_error() {
         tracing::warn!(http.status = status.as_u16(), error = %name, %reason, "request failed");
     }
-    let value = serde_json::json!({"error": name, "reason": error.reason()});
+    let mut value = serde_json::json!({"error": name, "reason": error.reason()});
+    if let Some(reference) = error.reference() {
+        value["ref"] = reference.into();
+    }
     let response = json(status, &value);
     match error {
         ApiError::MethodNotAllowed(list) => with(response, header::ALLOW, list),

@@ -15,7 +15,7 @@ use super::respond::Answer;
 use super::{
     all_dbs, all_docs, attachment_read, attachment_write, bulk_docs, bulk_get, changes, databases,
     db_updates, design_docs, documents, documents_write, local_docs, login, maintenance, node,
-    partitions, purge, revisions, server_info, settings,
+    partitions, purge, revisions, server_info, settings, views,
 };
 
 const DOCUMENT_METHODS: &str = "DELETE,GET,HEAD,POST,PUT,COPY";
@@ -163,11 +163,27 @@ async fn route_design(request: Request, db: Arc<Database>, role: Role) -> Answer
     let id = path_id(&request, &db, &format!("_design/{name}"))?;
     match path.get(3..).unwrap_or_default() {
         [] => route_document(request, db, id, role).await,
-        ["_info"] => design_docs::info(&request, &db, &id),
+        [action, ..] if action.starts_with('_') => route_design_action(request, db, id, role).await,
         rest => {
             let attachment = rest.join("/");
             route_attachment(request, db, id, attachment, role).await
         }
+    }
+}
+
+/// What can be asked of a design document beside itself; without one nothing can.
+async fn route_design_action(request: Request, db: Arc<Database>, id: DocId, role: Role) -> Answer {
+    if db.name().is_system() {
+        request.require_server_admin()?;
+    }
+    let ddoc = design_docs::open(&db, &id)?;
+    let path = request.path.get(3..).unwrap_or_default().to_vec();
+    let (action, rest) = path.split_first().map_or(("", [].as_slice()), |(a, r)| (a.as_str(), r));
+    match action {
+        "_view" => views::view(request, db, ddoc, rest).await,
+        "_info" if !rest.is_empty() => Err(ApiError::MethodNotAllowed("GET")),
+        "_info" => design_docs::info(&request, &db, &ddoc),
+        _ => route_attachment(request, db, id, path.join("/"), role).await,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Documents inside rows: `include_docs` of `_all_docs`, `_changes` and views.
 
-use crate::database::Database;
+use crate::database::{Database, Head};
 use crate::document::encode::{EncodingInfo, Extras, write_document};
-use crate::document::{Document, Rev};
+use crate::document::{Document, Rev, revtree};
 
 use super::document_parts::load_attachment_data;
 use super::error::ApiError;
@@ -54,4 +54,11 @@ impl RowDocuments {
         write_document(out, document, &extras);
         Ok(())
     }
+}
+
+/// The leaves beside the winner that are no tombstones.
+#[must_use]
+pub fn conflicts_of(head: &Head) -> Vec<Rev> {
+    let others = head.tree.leaves().into_iter().skip(1);
+    others.filter(|leaf| !leaf.deleted).map(revtree::Node::rev).collect()
 }

@@ -27,7 +27,6 @@ pub enum Update {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ViewKind {
     Map,
-    #[cfg_attr(not(test), expect(dead_code, reason = "reduce views ask with it"))]
     Reduce,
 }
 

@@ -95,6 +95,33 @@ impl Database {
         wanted.iter().zip(found).map(decode).collect()
     }
 
+    /// The winners of many documents at once, in the order asked for. A tombstone is `Some`.
+    pub fn winners(&self, ids: &[DocId]) -> Result<Vec<Option<Document>>, DatabaseError> {
+        let head_keys: Vec<Vec<u8>> =
+            ids.iter().map(|id| keys::head(self.number, id.as_str())).collect();
+        let snapshot = self.engine.snapshot();
+        let mut revs = Vec::with_capacity(ids.len());
+        for head in snapshot.multi_get(Table::Heads, &head_keys)? {
+            revs.push(match head {
+                Some(head) => Some(HeadSummary::decode(&head)?.winner),
+                None => None,
+            });
+        }
+        let known = ids.iter().zip(&revs);
+        let body_keys: Vec<Vec<u8>> = known
+            .filter_map(|(id, rev)| Some(keys::body(self.number, id, rev.as_ref()?)))
+            .collect();
+        let mut bodies = snapshot.multi_get(Table::Bodies, &body_keys)?.into_iter();
+        let known = ids.iter().zip(revs);
+        let documents = known.map(|(id, rev)| {
+            let Some(rev) = rev else { return Ok(None) };
+            let body = bodies.next().flatten();
+            let decode = |value| values::decode_body(id.clone(), rev, value);
+            Ok(body.map(decode).transpose()?)
+        });
+        documents.collect()
+    }
+
     /// Many heads at once, in the order asked for.
     pub fn heads(&self, ids: &[DocId]) -> Result<Vec<Option<Head>>, DatabaseError> {
         let head_keys: Vec<Vec<u8>> =

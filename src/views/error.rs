@@ -15,7 +15,7 @@ pub enum ViewsError {
     #[error("{0}")]
     InvalidValue(String),
     /// No engine here runs this language.
-    #[error("unknown_query_language: {0}")]
+    #[error("{0}")]
     UnknownLanguage(String),
     /// The index was dropped while it was being used.
     #[error("Design document was updated or deleted.")]

@@ -20,9 +20,10 @@ use crate::document::{DocId, Document, Rev, RevHash};
 
 use super::error::ApiError;
 use super::feed::write_seq;
+use super::listings::{BETWEEN_ROWS, Listed, ROWS_OPEN};
 use super::local_docs::write_local;
-use super::row_documents::RowDocuments;
-use super::stream::{PAGE_BYTES, Pages};
+use super::row_documents::{RowDocuments, conflicts_of};
+use super::stream::PAGE_BYTES;
 use super::view_query::ViewQuery;
 
 use range::{chosen_keys, ids_of};
@@ -62,46 +63,23 @@ pub struct Listing {
 /// Ids with their winners.
 type Winners = Vec<(DocId, Rev)>;
 
-/// One listing, or several in one answer.
-pub struct Listings {
-    waiting: VecDeque<Listing>,
-    several: bool,
-    begun: bool,
-}
-
-impl Listings {
-    #[must_use]
-    pub fn single(listing: Listing) -> Self {
-        Self { waiting: [listing].into(), several: false, begun: false }
-    }
-
-    #[must_use]
-    pub fn many(listings: Vec<Listing>) -> Self {
-        Self { waiting: listings.into(), several: true, begun: false }
-    }
-}
-
-impl Pages for Listings {
-    fn write_page(&mut self, out: &mut Vec<u8>) -> Result<bool, ApiError> {
-        if !self.begun && self.several {
-            out.extend_from_slice(b"{\"results\":[\r\n");
+impl Listed for Listing {
+    fn write_rows(&mut self, out: &mut Vec<u8>) -> Result<bool, ApiError> {
+        if !self.header_written {
+            self.write_header(out)?;
+            self.header_written = true;
         }
-        self.begun = true;
-        while let Some(listing) = self.waiting.front_mut() {
-            if listing.write_rows(out)? {
-                return Ok(true);
-            }
-            out.extend_from_slice(b"\r\n]}");
-            self.waiting.pop_front();
-            if !self.waiting.is_empty() {
-                out.extend_from_slice(b",\r\n");
-                if out.len() >= PAGE_BYTES {
-                    return Ok(true);
-                }
-            }
+        if self.keys.is_some() {
+            return self.write_keys(out);
         }
-        out.extend_from_slice(if self.several { b"\r\n]}\n" } else { b"\n" });
-        Ok(false)
+        if self.left == 0 {
+            return Ok(false);
+        }
+        match (self.namespace, self.query.include_docs) {
+            (Namespace::Local, _) => self.write_locals(out),
+            (Namespace::All | Namespace::Design, false) => self.write_plain(out),
+            (Namespace::All | Namespace::Design, true) => self.write_with_documents(out),
+        }
     }
 }
 
@@ -124,25 +102,6 @@ impl Listing {
             is_first: true,
             header_written: false,
             batch: BATCH_FIRST,
-        }
-    }
-
-    /// Appends the next rows, about a page of them. Returns whether more may come.
-    fn write_rows(&mut self, out: &mut Vec<u8>) -> Result<bool, ApiError> {
-        if !self.header_written {
-            self.write_header(out)?;
-            self.header_written = true;
-        }
-        if self.keys.is_some() {
-            return self.write_keys(out);
-        }
-        if self.left == 0 {
-            return Ok(false);
-        }
-        match (self.namespace, self.query.include_docs) {
-            (Namespace::Local, _) => self.write_locals(out),
-            (Namespace::All | Namespace::Design, false) => self.write_plain(out),
-            (Namespace::All | Namespace::Design, true) => self.write_with_documents(out),
         }
     }
 
@@ -171,7 +130,8 @@ impl Listing {
             out.extend_from_slice(b",\"update_seq\":");
             write_seq(out, offset.map(|_| self.db.seq(state.update_seq)));
         }
-        out.extend_from_slice(b",\"rows\":[\r\n");
+        out.push(b',');
+        out.extend_from_slice(ROWS_OPEN);
         Ok(())
     }
 
@@ -374,7 +334,7 @@ impl Listing {
 
 fn begin_row(out: &mut Vec<u8>, is_first: &mut bool) {
     if !*is_first {
-        out.extend_from_slice(b",\r\n");
+        out.extend_from_slice(BETWEEN_ROWS);
     }
     *is_first = false;
 }
@@ -390,12 +350,6 @@ fn write_head(out: &mut Vec<u8>, id: &str, rev: &Rev) {
     out.extend_from_slice(b",\"value\":{\"rev\":");
     write_rev(out, rev);
     out.push(b'}');
-}
-
-/// The leaves beside the winner that are no tombstones.
-fn conflicts_of(head: &Head) -> Vec<Rev> {
-    let others = head.tree.leaves().into_iter().skip(1);
-    others.filter(|leaf| !leaf.deleted).map(crate::document::revtree::Node::rev).collect()
 }
 
 fn write_local_row(out: &mut Vec<u8>, id: &str, local: &Local, include_docs: bool) {

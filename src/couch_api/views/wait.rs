@@ -1,0 +1,83 @@
+//! Waiting for an index to have what its database has.
+//!
+//! Whoever finds that nobody updates the index starts an update; it goes on when its client has
+//! gone. Waiting costs no thread and ends with the client's connection and with the server.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::app::App;
+use crate::blocking;
+use crate::couch_api::error::ApiError;
+use crate::database::{Database, DatabaseError};
+use crate::views::{Index, Reached, Updater, ViewsError};
+
+/// Updates at a time; a further one waits its turn without a thread.
+static UPDATES: Semaphore = Semaphore::const_new(64);
+
+/// Waits until the index has everything that was committed when this was called.
+///
+/// # Errors
+/// Why an update failed; 503 where the server stops.
+pub async fn wait_until_current(
+    app: &Arc<App>,
+    db: &Database,
+    index: &Arc<Index>,
+) -> Result<(), ApiError> {
+    let state = db.state();
+    let has_all = |now: &Reached| now.seq >= state.update_seq && now.purge_seq >= state.purge_seq;
+    let mut reached = index.subscribe();
+    let mut updates = reached.borrow().updates;
+    // An update that was under way may fail for what has been mended since: one more is waited for.
+    let mut is_ours = false;
+    let mut has_seen_failure = false;
+    loop {
+        let now = reached.borrow_and_update().clone();
+        if has_all(&now) {
+            return Ok(());
+        }
+        if now.updates != updates {
+            updates = now.updates;
+            if let Some(failure) = now.failure {
+                if is_ours || has_seen_failure {
+                    return Err(failure_of(db, failure));
+                }
+                has_seen_failure = true;
+            }
+        }
+        if let Some(updater) = index.update() {
+            is_ours = true;
+            start(updater);
+        }
+        tokio::select! {
+            changed = reached.changed() => changed.map_err(|_| DatabaseError::NotFound)?,
+            () = app.stopping.cancelled() => return Err(DatabaseError::Overloaded.into()),
+        }
+    }
+}
+
+fn failure_of(db: &Database, failure: ViewsError) -> ApiError {
+    if db.is_deleted() { DatabaseError::NotFound.into() } else { failure.into() }
+}
+
+/// Updates the index without anybody waiting for it, where it lacks something.
+pub fn update_later(db: &Database, index: &Arc<Index>) {
+    let state = db.state();
+    let is_current = {
+        let reached = index.subscribe();
+        let now = reached.borrow();
+        now.seq >= state.update_seq && now.purge_seq >= state.purge_seq
+    };
+    if !is_current && let Some(updater) = index.update() {
+        start(updater);
+    }
+}
+
+fn start(updater: Updater) {
+    tokio::spawn(async move {
+        let Ok(_permit) = UPDATES.acquire().await else { return };
+        // A panic is logged by `run`; who waits is told when the updater is dropped.
+        let _ = blocking::run("update index", move || updater.run()).await;
+    });
+}

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::sandbox::{CallError, ChunkSink, PoolError, RowSource, Sandbox};
 
-use super::Ddoc;
+use super::{Ddoc, Response};
 
 /// Why a function of a design document gave nothing that can be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -16,26 +16,6 @@ pub enum FunctionError {
     /// It answered something that is no answer of its kind; shown as CouchDB shows it.
     #[error("Invalid data from external server: {0}")]
     InvalidAnswer(String),
-}
-
-/// A response object, with every member of the type that CouchDB wants.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Response {
-    pub code: Option<u16>,
-    pub stop: bool,
-    /// In the order of the object; a value is shown as text.
-    pub headers: Vec<(String, String)>,
-    pub body: Option<ResponseBody>,
-}
-
-/// What a response object has as its body.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ResponseBody {
-    Text(String),
-    /// `json`; it brings its content type.
-    Json(Value),
-    /// `base64`, decoded.
-    Bytes(Vec<u8>),
 }
 
 /// What an update function answered.

@@ -4,6 +4,7 @@
 
 mod ddoc;
 mod functions;
+mod response;
 mod signature;
 mod validate;
 
@@ -11,6 +12,7 @@ mod validate;
 mod tests;
 
 pub use ddoc::Ddoc;
-pub use functions::{FunctionError, Functions, Response, ResponseBody, Rewritten, Updated};
+pub use functions::{FunctionError, Functions, Rewritten, Updated};
+pub use response::{Response, ResponseBody};
 pub use signature::{has_views, view_signature};
 pub use validate::{DesignError, FunctionKind, Partitioning, validate};

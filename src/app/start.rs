@@ -85,14 +85,14 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
     log::set_level(config.snapshot().log.level);
     auth::ensure_cookie_secret(&config)?;
     let uuid = ensure_uuid(&config)?;
+    let sandbox = Sandbox::new(sandbox::Options::default()).map_err(StartError::Sandbox)?;
+    let functions = Arc::new(Functions::new(sandbox));
     // Hashing a password takes a tenth of a second and more; the store opens meanwhile.
     let (new_admin, registry) = thread::scope(|scope| {
         let accounts = scope.spawn(|| prepare_accounts(&config));
-        let registry = open_registry(options, &config);
+        let registry = open_registry(options, &config, functions.clone());
         (accounts.join().map_err(|_| StartError::Accounts), registry)
     });
-    let sandbox = Sandbox::new(sandbox::Options::default()).map_err(StartError::Sandbox)?;
-    let functions = Arc::new(Functions::new(sandbox));
     let app = App {
         registry: registry?,
         authenticator: Authenticator::new(config.clone()),
@@ -151,7 +151,11 @@ fn prepare_accounts(config: &Config) -> Result<Option<NewAdmin>, ConfigError> {
     auth::create_first_admin(config, FIRST_ADMIN)
 }
 
-fn open_registry(options: &StartOptions, config: &Config) -> Result<Registry, StartError> {
+fn open_registry(
+    options: &StartOptions,
+    config: &Config,
+    functions: Arc<Functions>,
+) -> Result<Registry, StartError> {
     let engine: Arc<dyn Engine> = match options.storage {
         Storage::RocksDb => {
             let folder = options.data_dir.join("store");
@@ -161,7 +165,7 @@ fn open_registry(options: &StartOptions, config: &Config) -> Result<Registry, St
     };
     let default_security = config.snapshot().couchdb.default_security;
     let security = SecurityObject::default_object(default_security).to_json();
-    let registry = Registry::open(engine, security.into_bytes().into())?;
+    let registry = Registry::open(engine, security.into_bytes().into(), functions)?;
     for name in SYSTEM_DATABASES {
         let name = DatabaseName::parse(name)?;
         if !registry.exists(&name)? {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
-use crate::database::{Base, CreateOptions, Database, DatabaseName, Direction, Edit, Registry};
+use crate::database::{
+    Admitted, Base, CreateOptions, Database, DatabaseName, Direction, Edit, NoFunctions, Registry,
+};
 use crate::document::{DocId, Rev, RevHash, Revisions, incoming};
 use crate::storage::MemoryEngine;
 
@@ -16,7 +18,12 @@ fn id(text: &str) -> DocId {
 }
 
 fn database() -> (Registry, Arc<Database>) {
-    let registry = Registry::open(Arc::new(MemoryEngine::new()), b"{}".as_slice().into()).unwrap();
+    let registry = Registry::open(
+        Arc::new(MemoryEngine::new()),
+        b"{}".as_slice().into(),
+        Arc::new(NoFunctions),
+    )
+    .unwrap();
     let name = DatabaseName::parse("db").unwrap();
     registry.create(&name, CreateOptions::default()).unwrap();
     let db = registry.get(&name).unwrap();
@@ -35,7 +42,7 @@ fn put(db: &Arc<Database>, doc: &str, revs: &str, body: &str) {
         body_term: parsed.body_term,
         attachments: Vec::new(),
     };
-    db.edit(vec![edit]).unwrap().wait().unwrap();
+    db.edit(Admitted::by_server(vec![edit])).unwrap().wait().unwrap();
 }
 
 /// `d0 d1 d2 _design/d d3`, the last one a tombstone with sequence 6.

@@ -6,8 +6,9 @@ use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
+use crate::auth::UserCtx;
 use crate::blocking;
-use crate::database::{Base, Database, Edit, EditAttachment, EditOutcome, Source};
+use crate::database::{Base, Database, Edit, EditAttachment, Source};
 use crate::document::incoming::{self, Limits};
 use crate::document::{DocId, Document, Rev};
 use crate::http::path::encode_segment;
@@ -18,6 +19,7 @@ use super::documents_write::{Answered, maybe_compact, write_rev};
 use super::error::ApiError;
 use super::request::Request;
 use super::respond::{self, Answer};
+use super::writing;
 
 /// So much of a refused body is still read, to keep the connection for the next request.
 const DRAIN_BYTES_MAX: usize = 1 << 20;
@@ -46,7 +48,7 @@ pub async fn put(mut request: Request, db: Arc<Database>, id: DocId, name: Strin
         }
     };
     let attachment = compress::store(sink, body).await?;
-    let answered = parent.save(&db, &id, &name, Some(attachment)).await?;
+    let answered = parent.save(&db, &request.user, &id, &name, Some(attachment)).await?;
     let path = [db.name().as_str(), id.as_str(), &name].map(encode_segment).join("/");
     let location = format!("{}/{path}", request.base_url());
     Ok(respond::with(answered.respond(StatusCode::CREATED), header::LOCATION, &location))
@@ -63,7 +65,7 @@ pub async fn delete(request: Request, db: Arc<Database>, id: DocId, name: String
     if !parent.attachments.iter().any(|attachment| attachment.name == name) {
         return Err(ApiError::not_found(MISSING_ATTACHMENT));
     }
-    let answered = parent.save(&db, &id, &name, None).await?;
+    let answered = parent.save(&db, &request.user, &id, &name, None).await?;
     Ok(answered.respond(StatusCode::OK))
 }
 
@@ -160,6 +162,7 @@ impl Parent {
     async fn save(
         self,
         db: &Arc<Database>,
+        user: &UserCtx,
         id: &DocId,
         name: &str,
         new: Option<EditAttachment>,
@@ -173,16 +176,9 @@ impl Parent {
             body_term: self.body_term,
             attachments: new.into_iter().chain(kept).collect(),
         };
-        let outcome = blocking::settle(db.edit(vec![edit])?).await?.pop();
+        let outcomes = writing::write(db, user, vec![edit]).await?;
         maybe_compact(db);
-        match outcome {
-            Some(EditOutcome::Saved(rev) | EditOutcome::Known(rev)) => {
-                Ok(Answered::Saved { id: id.clone(), rev, deleted: false })
-            }
-            Some(EditOutcome::MissingStub { name }) => {
-                Err(ApiError::MissingStub { id: id.to_string(), name })
-            }
-            Some(EditOutcome::Conflict) | None => Err(ApiError::Conflict),
-        }
+        let rev = writing::saved(id, outcomes)?;
+        Ok(Answered::Saved { id: id.clone(), rev, deleted: false })
     }
 }

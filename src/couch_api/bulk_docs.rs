@@ -9,7 +9,7 @@ use crate::app::SharedApp;
 use crate::blocking;
 use crate::config::Settings;
 use crate::database::{Base, Database, Edit, EditOutcome, LocalEdit, LocalOutcome};
-use crate::document::encode::write_string;
+use crate::document::encode::{write_rev, write_string};
 use crate::document::incoming::Incoming;
 use crate::document::{DocId, Rev};
 
@@ -22,6 +22,7 @@ use super::multipart_put;
 use super::request::{Request, check_doc_id};
 use super::respond::{self, Answer};
 use super::router::Role;
+use super::writing;
 
 /// Requests up to this size are read on the async worker.
 const INLINE_BYTES_MAX: usize = 16 << 10;
@@ -47,11 +48,27 @@ struct Design {
     checked: Incoming,
 }
 
+/// What an answer calls a document by; of a replicated one it names the revision too.
+#[derive(Debug)]
+struct Named {
+    id: DocId,
+    replicated: Option<Rev>,
+}
+
+impl Named {
+    fn of(edit: &Edit) -> Self {
+        let replicated = match &edit.base {
+            Base::Replicated(path) => path.newest(),
+            Base::New | Base::On(_) => None,
+        };
+        Self { id: edit.id.clone(), replicated }
+    }
+}
+
 /// A design document that is not written, and why.
 #[derive(Debug)]
 struct Refusal {
-    id: DocId,
-    rev: Option<Rev>,
+    named: Named,
     error: ApiError,
 }
 
@@ -63,6 +80,7 @@ struct Part {
     locals: Vec<LocalEdit>,
     designs: Vec<Design>,
     refusals: Vec<Refusal>,
+    replicated: bool,
 }
 
 /// What reading a document needs of the server.
@@ -97,7 +115,7 @@ pub async fn bulk_docs(mut request: Request, db: Arc<Database>, role: Role) -> A
         let mut part =
             if large { blocking::run("read bulk documents", read).await?? } else { read()? };
         part.judge_designs(&request, &db, role).await?;
-        part.write(&db, bulk.new_edits, &mut out).await?;
+        part.write(&request, &db, &mut out).await?;
     }
     documents_write::maybe_compact(&db);
     out.extend_from_slice(b"]\n");
@@ -142,7 +160,7 @@ impl Reader {
     }
 
     fn read(&self, bulk: &BulkBody, part: Range<usize>) -> Result<Part, ApiError> {
-        let mut read = Part::default();
+        let mut read = Part { replicated: !bulk.new_edits, ..Part::default() };
         for document in bulk.documents.get(part).unwrap_or_default() {
             let (id, incoming) = self.document(&bulk.document(document)?)?;
             if id.is_local() {
@@ -210,7 +228,7 @@ impl Part {
                     Slot::Edit(self.edits.len() - 1)
                 }
                 Err(error @ (ApiError::Auth(_) | ApiError::Design(_))) => {
-                    self.refusals.push(Refusal { id: edit.id, rev: checked.rev, error });
+                    self.refusals.push(Refusal { named: Named::of(&edit), error });
                     Slot::Refused(self.refusals.len() - 1)
                 }
                 Err(error) => return Err(error),
@@ -225,15 +243,16 @@ impl Part {
     /// Writes the part durably and appends the outcomes.
     async fn write(
         self,
+        request: &Request,
         db: &Arc<Database>,
-        new_edits: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), ApiError> {
-        let ids: Vec<DocId> = self.edits.iter().map(|edit| edit.id.clone()).collect();
+        let named: Vec<Named> = self.edits.iter().map(Named::of).collect();
         let local_ids: Vec<DocId> = self.locals.iter().map(|edit| edit.id.clone()).collect();
         let (mut edited, mut locals) = (Vec::new(), Vec::new());
         if !self.edits.is_empty() {
-            edited = blocking::settle(db.edit(self.edits)?).await?;
+            let outcomes = writing::write(db, &request.user, self.edits).await?;
+            edited = outcomes.into_iter().map(Some).collect();
         }
         if !self.locals.is_empty() {
             locals = blocking::settle(db.edit_locals(self.locals)?).await?;
@@ -244,9 +263,17 @@ impl Part {
                 out.push(b',');
             }
             let written = match slot {
-                Slot::Edit(at) => write_edit(out, ids.get(at), edited.get(at), !new_edits)?,
-                Slot::Local(at) => write_local(out, local_ids.get(at), locals.get(at), !new_edits),
-                Slot::Refused(at) => write_refusal(out, self.refusals.get(at), !new_edits),
+                Slot::Edit(at) => {
+                    let outcome = edited.get_mut(at).and_then(Option::take);
+                    write_edit(out, named.get(at), outcome)?
+                }
+                Slot::Local(at) => {
+                    write_local(out, local_ids.get(at), locals.get(at), self.replicated)
+                }
+                Slot::Refused(at) => {
+                    let refusal = self.refusals.get(at);
+                    refusal.is_some_and(|Refusal { named, error }| write_refusal(out, named, error))
+                }
                 Slot::Design => false,
             };
             if !written {
@@ -257,25 +284,19 @@ impl Part {
     }
 }
 
-/// Of a replicated document the refusal names the revision too.
-fn write_refusal(out: &mut Vec<u8>, refusal: Option<&Refusal>, replicated: bool) -> bool {
-    let Some(Refusal { id, rev, error }) = refusal else { return false };
-    let (_, name, reason) = error.describe();
-    let rev = rev.as_ref().filter(|_| replicated).map(ToString::to_string);
-    let members = [
-        ("id", Some(id.to_string())),
-        ("rev", rev),
-        ("error", Some(name.into())),
-        ("reason", Some(reason)),
-    ];
-    for (at, (member, value)) in
-        members.into_iter().filter_map(|(member, value)| Some((member, value?))).enumerate()
-    {
-        out.push(if at == 0 { b'{' } else { b',' });
-        write_string(out, member);
-        out.push(b':');
-        write_string(out, &value);
+/// Appends why a document was not written.
+fn write_refusal(out: &mut Vec<u8>, named: &Named, error: &ApiError) -> bool {
+    let (_, name, _) = error.describe();
+    out.extend_from_slice(b"{\"id\":");
+    write_string(out, named.id.as_str());
+    if let Some(rev) = &named.replicated {
+        out.extend_from_slice(b",\"rev\":");
+        write_rev(out, rev);
     }
+    out.extend_from_slice(b",\"error\":");
+    write_string(out, &name);
+    out.extend_from_slice(b",\"reason\":");
+    out.extend_from_slice(error.reason().to_string().as_bytes());
     out.push(b'}');
     true
 }
@@ -283,28 +304,21 @@ fn write_refusal(out: &mut Vec<u8>, refusal: Option<&Refusal>, replicated: bool)
 /// Replicated documents are listed only where they failed.
 fn write_edit(
     out: &mut Vec<u8>,
-    id: Option<&DocId>,
-    outcome: Option<&EditOutcome>,
-    replicated: bool,
+    named: Option<&Named>,
+    outcome: Option<EditOutcome>,
 ) -> Result<bool, ApiError> {
-    let (Some(id), Some(outcome)) = (id, outcome) else { return Ok(false) };
+    let (Some(named), Some(outcome)) = (named, outcome) else { return Ok(false) };
     match outcome {
-        EditOutcome::Saved(_) | EditOutcome::Known(_) if replicated => Ok(false),
+        EditOutcome::Saved(_) | EditOutcome::Known(_) if named.replicated.is_some() => Ok(false),
         EditOutcome::Saved(rev) | EditOutcome::Known(rev) => {
-            write_ok(out, id.as_str(), &rev.to_string());
+            write_ok(out, named.id.as_str(), &rev.to_string());
             Ok(true)
         }
-        EditOutcome::Conflict => {
-            out.extend_from_slice(b"{\"id\":");
-            write_string(out, id.as_str());
-            out.extend_from_slice(
-                b",\"error\":\"conflict\",\"reason\":\"Document update conflict.\"}",
-            );
-            Ok(true)
-        }
+        EditOutcome::Conflict => Ok(write_refusal(out, named, &ApiError::Conflict)),
+        EditOutcome::Refused(error) => Ok(write_refusal(out, named, &error.into())),
         // CouchDB refuses the request as a whole; what it has written by then stays.
         EditOutcome::MissingStub { name } => {
-            Err(ApiError::MissingStub { id: id.to_string(), name: name.clone() })
+            Err(ApiError::MissingStub { id: named.id.to_string(), name })
         }
     }
 }

@@ -90,7 +90,7 @@ async fn post(mut request: Request, db: Arc<Database>, role: Role) -> Answer {
     };
     let id = super::request::check_doc_id(&db, &request.settings, &id)?;
     let write = documents_write::Write::of(&request, id, incoming, role)?;
-    let answered = write.run(&db).await?;
+    let answered = write.run(&request, &db).await?;
     let (Answered::Saved { id, .. } | Answered::Accepted { id }) = &answered;
     let (name, segment) = (encode_segment(db.name().as_str()), encode_segment(id.as_str()));
     let location = format!("{}/{name}/{segment}", request.base_url());

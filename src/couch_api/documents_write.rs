@@ -7,7 +7,7 @@ use axum::response::Response;
 
 use crate::blocking;
 use crate::config::Settings;
-use crate::database::{Base, Database, Edit, EditAttachment, EditOutcome};
+use crate::database::{Base, Database, Edit, EditAttachment};
 use crate::design::{self, Partitioning};
 use crate::document::incoming::{self, Incoming, Limits};
 use crate::document::{DocId, Rev, Revisions};
@@ -21,6 +21,7 @@ use super::multipart_put;
 use super::request::{Request, check_doc_id};
 use super::respond::{self, Answer};
 use super::router::Role;
+use super::writing;
 
 /// Reads a document's text, within `max_document_size`.
 ///
@@ -92,8 +93,6 @@ pub struct Write {
     /// Attachments that are uploaded already, with multipart requests.
     attachments: Option<Vec<EditAttachment>>,
     acknowledge: Acknowledge,
-    settings: Arc<Settings>,
-    app: crate::app::SharedApp,
 }
 
 impl Write {
@@ -124,43 +123,36 @@ impl Write {
             base,
             attachments: None,
             acknowledge: if queued { Acknowledge::Queued } else { Acknowledge::Durable },
-            settings: request.settings.clone(),
-            app: request.app.clone(),
         })
     }
 
     /// Writes and waits as long as the answer needs.
     ///
     /// # Errors
-    /// 409, 412, and what makes the document no valid one.
-    pub async fn run(self, db: &Arc<Database>) -> Result<Answered, ApiError> {
-        check_design(&self.app, db, &self.id, &self.incoming).await?;
-        let Self { id, incoming, base, attachments, acknowledge, settings, .. } = self;
+    /// 409, 412, what makes the document no valid one, and what a validation function says.
+    pub async fn run(self, request: &Request, db: &Arc<Database>) -> Result<Answered, ApiError> {
+        check_design(&request.app, db, &self.id, &self.incoming).await?;
+        let Self { id, incoming, base, attachments, acknowledge } = self;
         let replicated = matches!(base, Base::Replicated(_));
         let attachments = match (attachments, incoming.attachments) {
             (Some(attachments), _) => attachments,
-            (None, Some(listed)) => multipart_put::edit_attachments(db, &settings, listed).await?,
+            (None, Some(listed)) => {
+                multipart_put::edit_attachments(db, &request.settings, listed).await?
+            }
             (None, None) => Vec::new(),
         };
         let Incoming { deleted, body, body_term, .. } = incoming;
         let edit = Edit { id: id.clone(), base, deleted, body, body_term, attachments };
-        let reply = db.edit(vec![edit])?;
+        let reply = db.edit(writing::admit(db, &request.user, vec![edit]).await?)?;
         if acknowledge == Acknowledge::Queued {
+            // Nobody is told of a refusal, as nobody is of a conflict.
             tokio::spawn(blocking::settle(reply));
             return Ok(Answered::Accepted { id });
         }
-        let outcome = blocking::settle(reply).await?.pop();
+        let outcomes = blocking::settle(reply).await?;
         maybe_compact(db);
-        match outcome {
-            Some(EditOutcome::Saved(rev) | EditOutcome::Known(rev)) => {
-                let deleted = deleted && !replicated;
-                Ok(Answered::Saved { id, rev, deleted })
-            }
-            Some(EditOutcome::MissingStub { name }) => {
-                Err(ApiError::MissingStub { id: id.to_string(), name })
-            }
-            Some(EditOutcome::Conflict) | None => Err(ApiError::Conflict),
-        }
+        let rev = writing::saved(&id, outcomes)?;
+        Ok(Answered::Saved { id, rev, deleted: deleted && !replicated })
     }
 }
 
@@ -272,7 +264,7 @@ pub async fn put(mut request: Request, db: Arc<Database>, id: DocId, role: Role)
     };
     let mut write = Write::of(&request, id, incoming, role)?;
     write.attachments = attachments;
-    let answered = write.run(&db).await?;
+    let answered = write.run(&request, &db).await?;
     Ok(saved(&request, &db, &answered))
 }
 
@@ -294,7 +286,7 @@ pub async fn delete(request: Request, db: Arc<Database>, id: DocId, role: Role) 
         Some(_) if matches!(write.base, Base::New) => return Err(ApiError::Conflict),
         Some(_) => {}
     }
-    let answered = write.run(&db).await?;
+    let answered = write.run(&request, &db).await?;
     let response = answered.respond(StatusCode::OK);
     Ok(match &answered {
         Answered::Saved { rev, .. } => {
@@ -351,13 +343,13 @@ pub async fn copy(request: Request, db: Arc<Database>, id: DocId, role: Role) ->
         body_term: incoming.body_term,
         attachments: shared.collect(),
     };
-    match blocking::settle(db.edit(vec![edit])?).await?.pop() {
-        Some(EditOutcome::Saved(rev)) => {
-            let answered = Answered::Saved { id: target, rev, deleted: false };
-            Ok(saved(&request, &db, &answered))
-        }
-        _ => Err(ApiError::Conflict),
-    }
+    let outcomes = writing::write(&db, &request.user, vec![edit]).await?;
+    let rev = match writing::saved(&target, outcomes) {
+        // An attachment that has gone since it was listed went with its revision.
+        Err(ApiError::MissingStub { .. }) => return Err(ApiError::Conflict),
+        saved => saved?,
+    };
+    Ok(saved(&request, &db, &Answered::Saved { id: target, rev, deleted: false }))
 }
 
 /// `POST /{db}/{id}`: a form of a browser with files.
@@ -367,6 +359,6 @@ pub async fn post_form(mut request: Request, db: Arc<Database>, id: DocId, role:
     let (incoming, attachments) = form.into_document(&request.settings, &db, &id)?;
     let mut write = Write::of(&request, id, incoming, role)?;
     write.attachments = Some(attachments);
-    let answered = write.run(&db).await?;
+    let answered = write.run(&request, &db).await?;
     Ok(saved(&request, &db, &answered))
 }

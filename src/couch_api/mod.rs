@@ -53,5 +53,6 @@ mod vhosts;
 mod view_query;
 mod views;
 mod wishes;
+mod writing;
 
 pub use service::{Service, serve_request};

@@ -53,6 +53,11 @@ pub(super) fn stored_ancestor(tree: &RevTree, path: &Revisions) -> Option<Rev> {
     let mut revs = ancestors.map_while(|(up, hash)| {
         Some(Rev { generation: path.start.checked_sub(up)?, hash: hash.clone() })
     });
+    // From the first one that the tree knows on, the tree may know more than the path says.
+    let known = tree.path(&revs.find(|rev| tree.get(rev).is_some())?)?;
+    let ancestors = (0u64..).zip(known.ids);
+    let mut revs = ancestors
+        .map_while(|(up, hash)| Some(Rev { generation: known.start.checked_sub(up)?, hash }));
     revs.find(|rev| tree.get(rev).is_some_and(|node| node.stored))
 }
 

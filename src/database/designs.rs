@@ -1,23 +1,130 @@
-//! Design documents as the server uses them.
+//! Design documents as the server uses them: loaded once, until one of them changes.
+//!
+//! A handle has an epoch, which its writer renews with every commit that touches a design
+//! document, before the commit is acknowledged. What is read is noted with the epoch from before
+//! the reading, so a note that may be out of date is not used.
 
-use std::sync::Arc;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::design::Ddoc;
-use crate::document::DocId;
+use crate::document::id::DESIGN_PREFIX;
+use crate::document::{DocId, Document};
+use crate::storage::{Direction, StorageError, Table};
 
-use super::{Database, DatabaseError};
+use super::design_cache::DesignCache;
+use super::{Database, DatabaseError, IdRange};
+
+/// What a handle knows of its database's design documents.
+#[derive(Debug)]
+pub(super) struct Designs {
+    cache: Arc<DesignCache>,
+    epoch: AtomicU64,
+    validators: Mutex<Option<Validators>>,
+}
+
+/// The design documents with a validation function, in the order of their ids, as of an epoch.
+#[derive(Debug)]
+struct Validators {
+    epoch: u64,
+    ids: Arc<[DocId]>,
+}
+
+impl Designs {
+    pub(super) fn new(cache: Arc<DesignCache>) -> Self {
+        let epoch = AtomicU64::new(cache.new_epoch());
+        Self { cache, epoch, validators: Mutex::default() }
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// A design document has changed.
+    pub(super) fn renew(&self) {
+        self.epoch.store(self.cache.new_epoch(), Ordering::Release);
+    }
+
+    fn validators(&self, epoch: u64) -> Option<Arc<[DocId]>> {
+        let known = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|known| known.epoch == epoch).map(|known| known.ids.clone())
+    }
+
+    fn note_validators(&self, epoch: u64, ids: Arc<[DocId]>) {
+        let mut known = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Validators { epoch, ids });
+    }
+}
 
 impl Database {
-    /// The winner of a design document that is not deleted, ready to be used.
+    /// The winner of a design document that is not deleted, ready to be used. Blocks.
     pub fn design(&self, id: &DocId) -> Result<Option<Arc<Ddoc>>, DatabaseError> {
+        let epoch = self.designs.epoch();
+        if let Some(ddoc) = self.designs.cache.get(self.number, id, epoch) {
+            return Ok(Some(ddoc));
+        }
         let Some(winner) = self.winner(id)?.filter(|winner| !winner.deleted) else {
             return Ok(None);
         };
-        let ddoc = Ddoc::new(&winner, None);
-        let corrupt = |_| super::StorageError::Corrupt {
-            table: crate::storage::Table::Bodies.name(),
-            what: "a body is no JSON object",
-        };
-        Ok(Some(Arc::new(ddoc.map_err(corrupt)?)))
+        let ddoc = load(&winner)?;
+        self.designs.cache.put(self.number, epoch, ddoc.clone(), winner.body.len());
+        Ok(Some(ddoc))
     }
+
+    /// Whether it is known, without reading, that no function has to be asked about a write.
+    pub(super) fn nobody_validates(&self) -> bool {
+        let state = self.state();
+        if state.doc_count == 0 && state.doc_del_count == 0 {
+            return true;
+        }
+        self.designs.validators(self.designs.epoch()).is_some_and(|ids| ids.is_empty())
+    }
+
+    /// The design documents whose functions are asked about a write, in the order of asking.
+    pub(super) fn validators(&self) -> Result<Vec<Arc<Ddoc>>, DatabaseError> {
+        let epoch = self.designs.epoch();
+        let ids = match self.designs.validators(epoch) {
+            Some(ids) => ids,
+            None => {
+                let ids = self.find_validators(epoch)?;
+                self.designs.note_validators(epoch, ids.clone());
+                ids
+            }
+        };
+        let mut ddocs = Vec::with_capacity(ids.len());
+        for id in ids.iter() {
+            ddocs.extend(self.design(id)?.filter(|ddoc| ddoc.validates()));
+        }
+        Ok(ddocs)
+    }
+
+    fn find_validators(&self, epoch: u64) -> Result<Arc<[DocId]>, DatabaseError> {
+        let mut ids = Vec::new();
+        let all = IdRange::prefix(DESIGN_PREFIX);
+        self.scan_heads(&all, Direction::Forward, &mut |row| {
+            if !row.deleted {
+                ids.extend(DocId::parse(row.id));
+            }
+            ControlFlow::Continue(())
+        })?;
+        let mut validating = Vec::new();
+        for id in ids {
+            let Some(winner) = self.winner(&id)?.filter(|winner| !winner.deleted) else {
+                continue;
+            };
+            let ddoc = load(&winner)?;
+            if ddoc.validates() {
+                self.designs.cache.put(self.number, epoch, ddoc, winner.body.len());
+                validating.push(id);
+            }
+        }
+        Ok(validating.into())
+    }
+}
+
+fn load(document: &Document) -> Result<Arc<Ddoc>, DatabaseError> {
+    let corrupt =
+        |_| StorageError::Corrupt { table: Table::Bodies.name(), what: "a body is no JSON object" };
+    Ok(Arc::new(Ddoc::new(document, None).map_err(corrupt)?))
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::design::FunctionError;
 use crate::document::{Attachment, DocId, Rev, Revisions};
 
 use super::attachments::Blob;
@@ -86,6 +87,8 @@ pub enum EditOutcome {
     /// A replicated revision that the tree had already.
     Known(Rev),
     Conflict,
+    /// A validation function does not let it in, or cannot say.
+    Refused(FunctionError),
     /// A stub names no attachment of the revision below.
     MissingStub {
         name: String,

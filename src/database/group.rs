@@ -16,8 +16,8 @@ use super::attachments::UploadedChunks;
 use super::settle::Blobs;
 use super::writer::{Setting, Work};
 use super::{
-    Base, Database, DatabaseError, Edit, EditAttachment, EditOutcome, LocalEdit, LocalOutcome,
-    PurgeOutcome, Source,
+    Admitted, Base, Database, DatabaseError, Edit, EditAttachment, EditOutcome, LocalEdit,
+    LocalOutcome, PurgeOutcome, Source,
 };
 
 /// Called once the group has committed or failed.
@@ -62,7 +62,9 @@ impl<'a> Group<'a> {
         let mut ids: BTreeSet<&DocId> = BTreeSet::new();
         for work in works {
             match work {
-                Work::Edit(edits, _) => ids.extend(edits.iter().map(|edit| &edit.id)),
+                Work::Edit(admitted, _) => {
+                    ids.extend(admitted.edits.iter().map(|edit| &edit.id));
+                }
                 Work::Purge(documents, _) => ids.extend(documents.iter().map(|(id, _)| id)),
                 Work::Compact(compacted, _) => ids.extend(compacted),
                 Work::Local(..) | Work::Set(..) | Work::Compacted(_) | Work::Destroy(_) => {}
@@ -139,8 +141,10 @@ impl<'a> Group<'a> {
 
     fn apply(&mut self, work: Work) -> Result<(), DatabaseError> {
         match work {
-            Work::Edit(edits, answer) => {
-                let outcomes = self.edits(edits);
+            Work::Edit(admitted, answer) => {
+                let (edits, refused) = admitted.into_parts();
+                let written = self.edits(edits);
+                let outcomes = written.map(|written| Admitted::outcomes(refused, written));
                 self.answer(outcomes, answer)
             }
             Work::Local(edits, answer) => {
@@ -481,6 +485,9 @@ impl<'a> Group<'a> {
             self.db.note_event(event.seq);
         }
         drop(event);
+        if self.liveness.iter().any(|(id, ..)| id.is_design()) {
+            self.db.designs.renew();
+        }
         self.db.ranks.note(&self.liveness);
         for chunks in self.blobs.take_adopted() {
             UploadedChunks::adopt(Arc::as_ref(&chunks));

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+use crate::design::Validator;
 use crate::storage::keys::{self, DbNumber};
 use crate::storage::values::{self, DatabaseEntry, EventKind, State};
 use crate::storage::{Batch, Engine, StorageError, Table};
 
 use super::compact::Compaction;
+use super::design_cache::DesignCache;
+use super::designs::Designs;
 use super::events::{Events, PendingEvent};
 use super::pending::Pendings;
 use super::rank::Ranks;
@@ -52,6 +55,15 @@ pub struct Info {
 /// A remembered purge.
 pub type PurgeInfo = values::Purge;
 
+/// What all databases of a store use.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub engine: Arc<dyn Engine>,
+    pub events: Arc<Events>,
+    pub designs: Arc<DesignCache>,
+    pub validator: Arc<dyn Validator>,
+}
+
 /// A database that is open. There is one handle a database at a time; the registry sees to it.
 #[derive(Debug)]
 pub struct Database {
@@ -69,18 +81,20 @@ pub struct Database {
     pub(super) ranks: Ranks,
     pub(super) pendings: Pendings,
     shared_pages: SharedPages,
+    pub(super) designs: Designs,
+    pub(super) validator: Arc<dyn Validator>,
     pub(super) compaction: Mutex<Option<Compaction>>,
 }
 
 impl Database {
     /// Reads what is stored of a database.
     pub(super) fn open(
-        engine: Arc<dyn Engine>,
-        events: Arc<Events>,
+        shared: &Shared,
         name: DatabaseName,
         entry: DatabaseEntry,
         security: Arc<[u8]>,
     ) -> Result<Self, StorageError> {
+        let Shared { engine, events, .. } = shared;
         let number = entry.number;
         let get = |key: Vec<u8>| engine.get(Table::Databases, &key);
         let state = match get(keys::state(number))? {
@@ -103,8 +117,8 @@ impl Database {
         let event = events.newest_of(name.as_str())?.unwrap_or(0);
         let published = Published { update_seq: state.update_seq, deleted: false };
         Ok(Self {
-            engine,
-            events,
+            engine: engine.clone(),
+            events: events.clone(),
             name,
             number,
             entry,
@@ -116,6 +130,8 @@ impl Database {
             ranks: Ranks::default(),
             pendings: Pendings::default(),
             shared_pages: SharedPages::default(),
+            designs: Designs::new(shared.designs.clone()),
+            validator: shared.validator.clone(),
             compaction: Mutex::default(),
         })
     }

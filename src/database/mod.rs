@@ -1,13 +1,16 @@
 //! Databases: naming, writing, reading, purging, compacting. Synchronous; knows no HTTP.
 //!
-//! Invariants: every write of a database goes through its one writer (`writer.rs`), which commits
-//! a group of them as one durable batch; a revision once stored never changes; a reader never
+//! Invariants: a document is written only after the validation functions have been asked
+//! (`admission.rs`); every write of a database goes through its one writer (`writer.rs`), which
+//! commits a group of them as one durable batch; a revision once stored never changes; a reader never
 //! holds a snapshot longer than one page.
 
+mod admission;
 mod apply;
 pub mod attachments;
 mod compact;
 mod cursor;
+mod design_cache;
 mod designs;
 mod edit;
 mod error;
@@ -17,6 +20,7 @@ mod handle;
 mod name;
 mod pending;
 mod purge;
+mod question;
 mod rank;
 mod read;
 mod registry;
@@ -26,8 +30,11 @@ mod shared_pages;
 mod writer;
 
 #[cfg(test)]
+mod admission_tests;
+#[cfg(test)]
 mod tests;
 
+pub use admission::{Admitted, Author};
 pub use compact::Compaction;
 pub use cursor::{HeadRow, IdRange, LocalRow};
 pub use edit::{Base, Edit, EditAttachment, EditOutcome, LocalEdit, LocalOutcome, Source};
@@ -40,6 +47,9 @@ pub use registry::{CreateOptions, Registry};
 pub use seq::{Seq, SeqError};
 pub use shared_pages::{PageKey, SharedPage, SharedPages};
 pub use writer::{Driver, Reply};
+
+#[cfg(test)]
+pub use tests::NoFunctions;
 
 pub use crate::storage::values::{Change, EventKind, Head, Local};
 pub use crate::storage::{Direction, StorageError};

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+use crate::design::Validator;
 use crate::storage::keys::{self, DbNumber};
 use crate::storage::values::{self, DatabaseEntry, EventKind};
 use crate::storage::{Batch, Direction, Durability, Engine, KeyRange, StorageError, Table};
 
 use super::attachments::remove_upload;
 use super::events::Events;
-use super::handle::{creation_error, write_creation};
+use super::handle::{Shared, creation_error, write_creation};
 use super::{Compaction, Database, DatabaseError, DatabaseName, EventRow, Reply};
 
 /// Handles kept open for databases that nobody uses at the moment.
@@ -48,8 +49,7 @@ struct Numbers {
 /// The databases of one store.
 #[derive(Debug)]
 pub struct Registry {
-    engine: Arc<dyn Engine>,
-    events: Arc<Events>,
+    shared: Shared,
     open: Mutex<HashMap<DatabaseName, Arc<Database>>>,
     numbers: Mutex<Numbers>,
     /// The security object of databases that have none of their own.
@@ -57,13 +57,15 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Opens the catalogue, and removes what uploads of an earlier run left behind.
+    /// Opens the catalogue, and removes what uploads of an earlier run left behind. `validator`
+    /// runs the functions that writes are asked for.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub fn open(
         engine: Arc<dyn Engine>,
         default_security: Arc<[u8]>,
+        validator: Arc<dyn Validator>,
     ) -> Result<Self, DatabaseError> {
         let next = match engine.get(Table::Catalogue, &keys::catalogue_next_number())? {
             Some(value) => values::decode_number(Table::Catalogue, &value)?,
@@ -79,9 +81,9 @@ impl Registry {
         for (db, blob) in left {
             remove_upload(engine.as_ref(), db, blob)?;
         }
+        let events = Arc::new(Events::open(engine.clone())?);
         Ok(Self {
-            events: Arc::new(Events::open(engine.clone())?),
-            engine,
+            shared: Shared { engine, events, designs: Arc::default(), validator },
             open: Mutex::default(),
             numbers: Mutex::new(Numbers { next, reserved: next }),
             default_security: RwLock::new(default_security),
@@ -104,7 +106,7 @@ impl Registry {
             let mut batch = Batch::default();
             let value = values::encode_number(reserved);
             batch.put(Table::Catalogue, keys::catalogue_next_number(), value);
-            self.engine.commit(batch, Durability::Synced)?;
+            self.shared.engine.commit(batch, Durability::Synced)?;
             numbers.reserved = reserved;
         }
         numbers.next += 1;
@@ -130,9 +132,11 @@ impl Registry {
         write_creation(&mut batch, name, &entry);
         let security = self.default_security.read().unwrap_or_else(PoisonError::into_inner).clone();
         batch.put(Table::Databases, keys::security(entry.number), values::encode_json(&security));
-        let previous = self.events.newest_of(name.as_str())?;
-        let event = self.events.write(&mut batch, name.as_str(), EventKind::Created, previous);
-        let committed = self.engine.commit(batch, Durability::Synced).map_err(creation_error);
+        let previous = self.shared.events.newest_of(name.as_str())?;
+        let event =
+            self.shared.events.write(&mut batch, name.as_str(), EventKind::Created, previous);
+        let committed =
+            self.shared.engine.commit(batch, Durability::Synced).map_err(creation_error);
         drop(event);
         committed
     }
@@ -145,7 +149,7 @@ impl Registry {
     /// Whether there is a database of that name.
     pub fn exists(&self, name: &DatabaseName) -> Result<bool, DatabaseError> {
         let key = keys::catalogue_database(name.as_str());
-        Ok(self.engine.get(Table::Catalogue, &key)?.is_some())
+        Ok(self.shared.engine.get(Table::Catalogue, &key)?.is_some())
     }
 
     /// The handle of a database.
@@ -160,11 +164,11 @@ impl Registry {
             None => {}
         }
         let key = keys::catalogue_database(name.as_str());
-        let value = self.engine.get(Table::Catalogue, &key)?.ok_or(DatabaseError::NotFound)?;
+        let value =
+            self.shared.engine.get(Table::Catalogue, &key)?.ok_or(DatabaseError::NotFound)?;
         let entry = DatabaseEntry::decode(&value)?;
         let everyone: Arc<[u8]> = b"{}".as_slice().into();
-        let (engine, events) = (self.engine.clone(), self.events.clone());
-        let db = Arc::new(Database::open(engine, events, name.clone(), entry, everyone)?);
+        let db = Arc::new(Database::open(&self.shared, name.clone(), entry, everyone)?);
         if open.len() >= IDLE_HANDLES_MAX {
             open.retain(|_, db| Arc::strong_count(db) > 1);
         }
@@ -204,7 +208,7 @@ impl Registry {
         let mut each = |key: &[u8], _: &[u8]| {
             keys::database_name(key).map_or(ControlFlow::Continue(()), &mut *visit)
         };
-        Ok(self.engine.snapshot().scan(Table::Catalogue, &names, direction, &mut each)?)
+        Ok(self.shared.engine.snapshot().scan(Table::Catalogue, &names, direction, &mut each)?)
     }
 
     /// Up to `limit` events of `_db_updates` after (or, backward, before) `since`.
@@ -214,24 +218,24 @@ impl Registry {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<EventRow>, DatabaseError> {
-        self.events.page(since, direction, limit)
+        self.shared.events.page(since, direction, limit)
     }
 
     /// The newest visible event's sequence; wakes on new ones.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.events.subscribe()
+        self.shared.events.subscribe()
     }
 
     /// Bytes on disk of all databases, about.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
         let all = KeyRange { start: Vec::new(), end: vec![0xff; 64] };
-        Table::ALL.iter().map(|table| self.engine.approximate_bytes(*table, &all)).sum()
+        Table::ALL.iter().map(|table| self.shared.engine.approximate_bytes(*table, &all)).sum()
     }
 
     /// Makes everything durable; the registry is not used afterwards.
     pub fn close(&self) -> Result<(), StorageError> {
-        self.engine.close()
+        self.shared.engine.close()
     }
 }

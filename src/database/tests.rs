@@ -4,8 +4,25 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::*;
+use crate::design::{Ddoc, FunctionError, Question, Validator};
 use crate::document::{DocId, Encoding, Rev, RevHash, Revisions};
 use crate::storage::{Engine, KeyRange, MemoryEngine, Table};
+
+/// For databases without validation functions: it lets nothing in.
+#[derive(Debug)]
+pub struct NoFunctions;
+
+impl Validator for NoFunctions {
+    fn validate_all(
+        &self,
+        _: &Ddoc,
+        questions: &[Question],
+        _: &str,
+        _: &str,
+    ) -> Vec<Result<(), FunctionError>> {
+        vec![Err(FunctionError::InvalidAnswer("no functions here".to_owned())); questions.len()]
+    }
+}
 
 struct Fixture {
     engine: Arc<MemoryEngine>,
@@ -27,7 +44,8 @@ fn rev(text: &str) -> Rev {
 
 fn fixture() -> Fixture {
     let engine = Arc::new(MemoryEngine::new());
-    let registry = Registry::open(engine.clone(), b"{}".as_slice().into()).unwrap();
+    let registry =
+        Registry::open(engine.clone(), b"{}".as_slice().into(), Arc::new(NoFunctions)).unwrap();
     registry.create(&name("db"), CreateOptions::default()).unwrap();
     let db = registry.get(&name("db")).unwrap();
     Fixture { engine, registry, db }
@@ -47,7 +65,7 @@ fn edit(doc: &str, base: Base, body: &str) -> Edit {
 }
 
 fn write(db: &Arc<Database>, edits: Vec<Edit>) -> Vec<EditOutcome> {
-    db.edit(edits).unwrap().wait().unwrap()
+    db.edit(Admitted::by_server(edits)).unwrap().wait().unwrap()
 }
 
 fn saved(outcome: &EditOutcome) -> Rev {
@@ -151,7 +169,7 @@ fn replicated_revisions_keep_their_ids_and_make_conflicts() {
 fn a_failed_commit_is_answered_and_leaves_nothing() {
     let Fixture { engine, db, .. } = fixture();
     engine.fail_commits(1);
-    let failed = db.edit(vec![edit("a", Base::New, "{}")]).unwrap().wait();
+    let failed = db.edit(Admitted::by_server(vec![edit("a", Base::New, "{}")])).unwrap().wait();
     assert!(matches!(failed, Err(DatabaseError::Storage(_))));
     assert_eq!((db.state().update_seq, changes(&db).len()), (0, 0));
     put(&db, "a", Base::New, "{}");
@@ -186,7 +204,8 @@ fn a_driver_that_is_done_refuses_nobody() {
             scope.spawn(move || {
                 for number in 0..1000 {
                     let doc = format!("{thread}-{number}");
-                    let reply = db.edit(vec![edit(&doc, Base::New, "{}")]).unwrap();
+                    let reply =
+                        db.edit(Admitted::by_server(vec![edit(&doc, Base::New, "{}")])).unwrap();
                     assert!(matches!(reply.wait().unwrap()[0], EditOutcome::Saved(_)));
                 }
             });
@@ -198,7 +217,8 @@ fn a_driver_that_is_done_refuses_nobody() {
 #[test]
 fn a_driver_that_never_runs_leaves_the_next_to_drive() {
     let Fixture { db, .. } = fixture();
-    let Reply { driver, answer } = db.edit(vec![edit("a", Base::New, "{}")]).unwrap();
+    let Reply { driver, answer } =
+        db.edit(Admitted::by_server(vec![edit("a", Base::New, "{}")])).unwrap();
     drop(driver);
     assert!(matches!(answer.blocking_recv(), Ok(Err(DatabaseError::Overloaded))));
     put(&db, "b", Base::New, "{}");
@@ -265,7 +285,8 @@ fn an_upload_that_no_document_adopts_is_removed() {
     assert_eq!((count(&engine, Table::Chunks), uploads(&engine)), (0, 0));
 
     let left = upload(&db, &vec![1; attachments::CHUNK_BYTES + 1]);
-    let after_a_crash = Registry::open(engine.clone(), b"{}".as_slice().into()).unwrap();
+    let after_a_crash =
+        Registry::open(engine.clone(), b"{}".as_slice().into(), Arc::new(NoFunctions)).unwrap();
     assert_eq!((count(&engine, Table::Chunks), uploads(&engine)), (0, 0));
     drop((left, after_a_crash));
 }
@@ -315,7 +336,7 @@ fn databases_are_created_deleted_and_created_anew() {
     registry.delete(&db_name).unwrap().wait().unwrap();
     assert!(db.is_deleted());
     assert!(matches!(registry.get(&db_name), Err(DatabaseError::NotFound)));
-    assert!(matches!(db.edit(vec![]), Err(DatabaseError::NotFound)));
+    assert!(matches!(db.edit(Admitted::by_server(vec![])), Err(DatabaseError::NotFound)));
     assert_eq!((count(&engine, Table::Heads), count(&engine, Table::Databases)), (0, 0));
     registry.create(&db_name, CreateOptions::default()).unwrap();
     let new = registry.get(&db_name).unwrap();
@@ -349,7 +370,7 @@ fn the_engine_outlives_a_handle_with_everything_in_it() {
     db.set_security(b"{\"admins\":{}}".to_vec()).unwrap().wait().unwrap();
     db.set_revs_limit(7).unwrap().wait().unwrap();
     drop((registry, db));
-    let registry = Registry::open(engine, b"{}".as_slice().into()).unwrap();
+    let registry = Registry::open(engine, b"{}".as_slice().into(), Arc::new(NoFunctions)).unwrap();
     let db = registry.get(&name("db")).unwrap();
     assert_eq!((db.state().doc_count, db.revs_limit()), (1, 7));
     assert_eq!(&*db.security(), b"{\"admins\":{}}");

@@ -11,7 +11,9 @@ use tokio::sync::oneshot;
 use crate::document::{DocId, Rev};
 
 use super::group::Group;
-use super::{Database, DatabaseError, Edit, EditOutcome, LocalEdit, LocalOutcome, PurgeOutcome};
+use super::{
+    Admitted, Database, DatabaseError, Edit, EditOutcome, LocalEdit, LocalOutcome, PurgeOutcome,
+};
 
 /// Edits that may wait for one database's writer.
 const WAITING_EDITS_MAX: usize = 100_000;
@@ -34,7 +36,7 @@ pub(super) enum Setting {
 /// What a writer can be asked to do.
 #[derive(Debug)]
 pub(super) enum Work {
-    Edit(Vec<Edit>, Answer<Vec<EditOutcome>>),
+    Edit(Admitted, Answer<Vec<EditOutcome>>),
     Local(Vec<LocalEdit>, Answer<Vec<LocalOutcome>>),
     Set(Setting, Answer<()>),
     Purge(Vec<(DocId, Vec<Rev>)>, Answer<Vec<PurgeOutcome>>),
@@ -48,7 +50,10 @@ pub(super) enum Work {
 impl Work {
     fn size(&self) -> (usize, usize) {
         match self {
-            Self::Edit(edits, _) => (edits.len(), edits.iter().map(Edit::bytes).sum()),
+            Self::Edit(admitted, _) => {
+                let edits = &admitted.edits;
+                (edits.len(), edits.iter().map(Edit::bytes).sum())
+            }
             Self::Local(edits, _) => {
                 let body = |edit: &LocalEdit| edit.body.as_ref().map_or(0, bytes::Bytes::len);
                 (edits.len(), edits.iter().map(|edit| body(edit) + 64).sum())
@@ -116,6 +121,14 @@ pub struct Reply<T> {
 }
 
 impl<T> Reply<T> {
+    /// The answer to what needed no writing.
+    fn known(outcome: T) -> Self {
+        let (sender, answer) = oneshot::channel();
+        // Its receiver is here, so it is delivered.
+        drop(sender.send(Ok(outcome)));
+        Self { driver: None, answer }
+    }
+
     /// Drives if need be and waits; for threads that may block.
     pub fn wait(self) -> Result<T, DatabaseError> {
         if let Some(driver) = self.driver {
@@ -215,15 +228,18 @@ impl Database {
         Ok(Reply { driver, answer })
     }
 
-    /// Writes new revisions; the outcomes stand in the order of the edits.
+    /// Writes new revisions; the outcomes stand in the order of the edits that were to be admitted.
     ///
     /// # Errors
     /// [`DatabaseError::Overloaded`] at once where too much waits already.
     pub fn edit(
         self: &Arc<Self>,
-        edits: Vec<Edit>,
+        admitted: Admitted,
     ) -> Result<Reply<Vec<EditOutcome>>, DatabaseError> {
-        self.submit(|answer| Work::Edit(edits, answer))
+        if admitted.is_refused() {
+            return Ok(Reply::known(Admitted::outcomes(admitted.into_parts().1, Vec::new())));
+        }
+        self.submit(|answer| Work::Edit(admitted, answer))
     }
 
     /// Writes or deletes `_local` documents.

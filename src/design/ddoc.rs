@@ -43,6 +43,12 @@ impl Ddoc {
         self.body.get("language").and_then(Value::as_str).unwrap_or("javascript")
     }
 
+    /// Whether it has a function that is asked about every write.
+    #[must_use]
+    pub fn validates(&self) -> bool {
+        self.body.contains_key("validate_doc_update")
+    }
+
     /// Its functions outside of views.
     pub fn program(&self) -> &Program {
         self.program.get_or_init(|| match &self.module {

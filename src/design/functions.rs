@@ -9,7 +9,7 @@ use crate::sandbox::{CallError, ChunkSink, PoolError, RowSource, Sandbox};
 use super::{Ddoc, Response};
 
 /// Why a function of a design document gave nothing that can be used.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FunctionError {
     #[error(transparent)]
     Call(#[from] CallError),

@@ -7,6 +7,7 @@ mod functions;
 mod response;
 mod signature;
 mod validate;
+mod validator;
 
 #[cfg(test)]
 mod tests;
@@ -16,3 +17,4 @@ pub use functions::{FunctionError, Functions, Rewritten, Updated};
 pub use response::{Response, ResponseBody};
 pub use signature::{has_views, view_signature};
 pub use validate::{DesignError, FunctionKind, Partitioning, validate};
+pub use validator::{Question, Validator};

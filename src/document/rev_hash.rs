@@ -7,12 +7,9 @@
 use md5::{Digest as _, Md5};
 
 use super::json::term::{
-    put_atom, put_binary, put_integer, put_list_head, put_nil, put_tuple_head,
+    VERSION, put_atom, put_binary, put_integer, put_list_head, put_nil, put_tuple_head,
 };
 use super::{Digest, Rev};
-
-/// The version byte that begins every external term.
-const VERSION: u8 = 131;
 
 /// The hash of the revision that a write makes on top of `parent`.
 ///

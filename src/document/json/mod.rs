@@ -8,6 +8,7 @@
 //! `write_string`), no duplicate members (the last one stays, where it stood), and numbers exactly
 //! as they were written.
 
+mod float;
 pub(super) mod number;
 pub(super) mod reader;
 pub(super) mod string;
@@ -18,9 +19,11 @@ pub(super) mod text;
 
 use thiserror::Error;
 
+pub use float::{print_float, write_float};
 pub use string::write_string;
 
 use reader::{InvalidJson, Reader};
+use term::MinifiedWithTerm;
 use text::Minified;
 
 /// What a JSON text may ask for.
@@ -61,4 +64,19 @@ pub fn minify(text: &[u8], limits: &Limits) -> Result<Vec<u8>, JsonError> {
     let end = reader.position();
     reader.finish()?;
     Ok(minified.finish(end).into_owned())
+}
+
+/// One JSON value of any type in Erlang's external term format, with its version byte.
+///
+/// # Errors
+/// As [`minify`].
+pub fn term(text: &[u8], limits: &Limits) -> Result<Vec<u8>, JsonError> {
+    let mut reader = Reader::new(text, limits)?;
+    let mut sink = MinifiedWithTerm::new(reader.text());
+    reader.value(&mut sink)?;
+    let end = reader.position();
+    reader.finish()?;
+    let (_, mut term) = sink.finish(end);
+    term.insert(0, term::VERSION);
+    Ok(term)
 }

@@ -11,6 +11,9 @@ use super::number::{Number, Value};
 use super::reader::{Container, Sink, Token};
 use super::text::{Minified, USUAL_DEPTH, USUAL_MEMBERS, remove};
 
+/// The byte that begins every term.
+pub const VERSION: u8 = 131;
+
 const SMALL_INTEGER: u8 = 0x61;
 const INTEGER: u8 = 0x62;
 const SMALL_BIG: u8 = 0x6e;

@@ -1,0 +1,95 @@
+//! Doubles as CouchDB writes them into JSON, and as Erlang prints them.
+//!
+//! Both use the fewest digits that read back as the same double; they differ in when they take
+//! the notation with an exponent.
+
+/// The digits of the magnitude, and the power of ten of the first of them.
+fn shortest(double: f64) -> (String, i32) {
+    let text = format!("{:e}", double.abs());
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    (mantissa.replace('.', ""), exponent.parse().unwrap_or_default())
+}
+
+/// A double as CouchDB's JSON encoder writes it: `1.0`, `1e-7`, `1.5e+21`.
+#[must_use]
+pub fn write_float(double: f64) -> String {
+    const DECIMAL: std::ops::Range<i32> = -6..21;
+    if double == 0.0 {
+        return if double.is_sign_negative() { "-0.0" } else { "0.0" }.to_owned();
+    }
+    let (digits, exponent) = shortest(double);
+    let sign = if double < 0.0 { "-" } else { "" };
+    if DECIMAL.contains(&exponent) {
+        // Display never takes an exponent.
+        let decimal = format!("{double}");
+        let point = if decimal.contains('.') { "" } else { ".0" };
+        return format!("{decimal}{point}");
+    }
+    let (first, rest) = digits.split_at(1);
+    let point = if rest.is_empty() { "" } else { "." };
+    format!("{sign}{first}{point}{rest}e{exponent:+}")
+}
+
+/// A double as Erlang prints it: in decimal notation where that is not longer than the scientific
+/// one and the number is below 2^53.
+#[must_use]
+pub fn print_float(double: f64) -> String {
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+    let (digits, exponent) = shortest(double);
+    let (first, rest) = digits.split_at(1);
+    let rest = if rest.is_empty() { "0" } else { rest };
+    let scientific = format!("{first}.{rest}e{exponent}");
+    let decimal = format!("{:?}", double.abs());
+    let fits = double.abs() < WHOLE_MAX && !decimal.contains('e');
+    let sign = if double.is_sign_negative() { "-" } else { "" };
+    let short = fits && decimal.len() <= scientific.len();
+    format!("{sign}{}", if short { decimal } else { scientific })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_read_as_couchdb_writes_them() {
+        let table = [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (-2.5, "-2.5"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (0.000_001, "0.000001"),
+            (0.000_000_1, "1e-7"),
+            (1.5e-10, "1.5e-10"),
+            (1e20, "100000000000000000000.0"),
+            (1e21, "1e+21"),
+            (-1.25e300, "-1.25e+300"),
+        ];
+        for (double, text) in table {
+            assert_eq!(write_float(double), text);
+            assert_eq!(text.parse::<f64>().unwrap().to_bits(), double.to_bits());
+        }
+    }
+
+    #[test]
+    fn floats_print_as_erlang_prints_them() {
+        let table = [
+            (0.0, "0.0"),
+            (-1.5, "-1.5"),
+            (100.0, "100.0"),
+            (1000.0, "1.0e3"),
+            (123_456.0, "123456.0"),
+            (0.001, "0.001"),
+            (0.0001, "0.0001"),
+            (0.00001, "1.0e-5"),
+            (0.000_012_345, "1.2345e-5"),
+            (1e20, "1.0e20"),
+            (9_007_199_254_740_991.0, "9007199254740991.0"),
+            (9_007_199_254_740_992.0, "9.007199254740992e15"),
+            (1.7e308, "1.7e308"),
+        ];
+        for (double, text) in table {
+            assert_eq!(print_float(double), text);
+        }
+    }
+}

@@ -49,18 +49,6 @@ pub async fn local_docs_queries(request: Request, db: Arc<Database>) -> Answer {
     list_many(request, db, Namespace::Local).await
 }
 
-/// `/{db}/_partition/{partition}/_all_docs`.
-pub async fn partition_all_docs(request: Request, db: Arc<Database>, partition: String) -> Answer {
-    if request.query.get("partition").is_some_and(|other| other != partition) {
-        let reason = "Conflicting value for `partition` in query string";
-        return Err(ApiError::bad_request(reason));
-    }
-    let mut request = request;
-    let mut query = query_of(&mut request).await?;
-    query.partition = Some(partition);
-    answer(db, Namespace::All, query).await
-}
-
 async fn list(mut request: Request, db: Arc<Database>, namespace: Namespace) -> Answer {
     let query = query_of(&mut request).await?;
     answer(db, namespace, query).await

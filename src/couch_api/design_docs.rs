@@ -1,14 +1,17 @@
 //! Design documents as what their functions belong to, and `/{db}/_design/{name}/_info`.
 
+use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use axum::http::Method;
 use serde_json::json;
 
-use crate::database::Database;
+use crate::database::{Database, Direction, IdRange};
 use crate::design::{self, Ddoc};
 use crate::document::DocId;
-use crate::views::{IndexInfo, ViewsError};
+use crate::document::id::DESIGN_PREFIX;
+use crate::views::{IndexInfo, ViewGroup, ViewsError};
 
 use super::error::ApiError;
 use super::request::Request;
@@ -24,6 +27,34 @@ pub fn open(db: &Database, id: &DocId) -> Result<Arc<Ddoc>, ApiError> {
         None if db.head(id)?.is_some() => Err(ApiError::not_found("deleted")),
         None => Err(ApiError::missing()),
     }
+}
+
+/// What names the indexes that the design documents of a database have. Blocks.
+///
+/// # Errors
+/// Where they cannot be read.
+pub fn signatures(db: &Database) -> Result<HashSet<String>, ViewsError> {
+    let mut ids = Vec::new();
+    let range = IdRange::prefix(DESIGN_PREFIX);
+    db.scan_heads(&range, Direction::Forward, &mut |row| {
+        if !row.deleted {
+            ids.extend(DocId::parse(row.id));
+        }
+        ControlFlow::Continue(())
+    })?;
+    let mut signatures = HashSet::new();
+    for id in ids {
+        let Some(ddoc) = db.design(&id)? else { continue };
+        match ViewGroup::of(&ddoc, db.is_partitioned()) {
+            Ok(group) => {
+                signatures.insert(group.signature);
+            }
+            // It has no index.
+            Err(ViewsError::UnknownLanguage(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(signatures)
 }
 
 /// `GET /{db}/_design/{name}/_info`.

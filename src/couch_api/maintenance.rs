@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::blocking;
 use crate::database::Database;
 use crate::document::DocId;
+use crate::views::ViewsError;
 
+use super::design_docs;
 use super::error::ApiError;
 use super::request::Request;
 use super::respond::{self, Answer};
@@ -33,8 +35,13 @@ pub fn compact(request: &Request, db: &Arc<Database>, role: Role) -> Answer {
     request.require_json()?;
     if let Some(name) = request.path.get(2) {
         let id = DocId::parse(&format!("_design/{name}"))?;
-        let winner = db.winner(&id)?.filter(|winner| !winner.deleted);
-        winner.ok_or_else(ApiError::missing)?;
+        let ddoc = db.design(&id)?.ok_or_else(ApiError::missing)?;
+        match request.app.views.index(db, &ddoc) {
+            Ok(index) => blocking::start("compact index", move || index.compact()),
+            // It has no index.
+            Err(ViewsError::UnknownLanguage(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
         return respond::ok_true(StatusCode::ACCEPTED);
     }
     let db = db.clone();
@@ -46,16 +53,23 @@ pub fn compact(request: &Request, db: &Arc<Database>, role: Role) -> Answer {
     respond::ok_true(StatusCode::ACCEPTED)
 }
 
-/// `POST /{db}/_view_cleanup`.
-pub fn view_cleanup(request: &Request, role: Role) -> Answer {
-    request.allow(&[Method::POST], "POST")?;
-    require_admin(role)?;
+/// `POST /{db}/_view_cleanup`: drops the indexes that no design document has any more.
+pub async fn view_cleanup(request: Request, db: Arc<Database>, role: Role) -> Answer {
+    cleanup(&request, role)?;
+    let views = request.app.views.clone();
+    let cleaned = blocking::run("clean up views", move || {
+        let kept = design_docs::signatures(&db)?;
+        views.cleanup(&db, &kept)
+    });
+    cleaned.await??;
     respond::ok_true(StatusCode::ACCEPTED)
 }
 
 /// `POST /{db}/_search_cleanup`, `/{db}/_nouveau_cleanup`.
 pub fn cleanup(request: &Request, role: Role) -> Answer {
-    view_cleanup(request, role)
+    request.allow(&[Method::POST], "POST")?;
+    require_admin(role)?;
+    respond::ok_true(StatusCode::ACCEPTED)
 }
 
 /// `POST /{db}/_sync_shards`.

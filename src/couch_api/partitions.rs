@@ -15,12 +15,13 @@ use super::error::ApiError;
 use super::maintenance;
 use super::request::Request;
 use super::respond::{self, Answer};
+use super::router::{self, Role};
 
 /// Documents whose sizes are read at once.
 const BATCH: usize = 500;
 
 /// Everything below `/{db}/_partition`.
-pub async fn partition(request: Request, db: Arc<Database>) -> Answer {
+pub async fn partition(request: Request, db: Arc<Database>, role: Role) -> Answer {
     if !db.is_partitioned() {
         return Err(ApiError::bad_request("database is not partitioned"));
     }
@@ -34,18 +35,32 @@ pub async fn partition(request: Request, db: Arc<Database>) -> Answer {
         }
         Some(name) => name.to_owned(),
     };
-    let rest: Vec<&str> = request.path.iter().skip(3).map(String::as_str).collect();
-    match rest.as_slice() {
-        [] => {
-            request.allow(&[Method::GET], "GET")?;
-            let info = blocking::run("partition info", move || info(&db, &name)).await??;
-            respond::ok(&info)
-        }
-        ["_all_docs"] => all_docs::partition_all_docs(request, db, name).await,
+    if request.path.len() == 3 {
+        request.allow(&[Method::GET], "GET")?;
+        let info = blocking::run("partition info", move || info(&db, &name)).await??;
+        return respond::ok(&info);
+    }
+    let request = within(request, &name)?;
+    let path: Vec<&str> = request.path.iter().skip(1).map(String::as_str).collect();
+    match path.as_slice() {
+        ["_all_docs"] => all_docs::all_docs(request, db).await,
         ["_find" | "_explain"] => maintenance::later_post(&request),
-        ["_design", ..] => Err(ApiError::NotImplemented),
+        ["_design", _, action, ..] if action.starts_with('_') => {
+            router::route_design(request, db, role).await
+        }
         _ => Err(ApiError::missing()),
     }
+}
+
+/// The request for the whole database that a request for one of its partitions stands for.
+fn within(mut request: Request, partition: &str) -> Result<Request, ApiError> {
+    if request.query.get("partition").is_some_and(|other| other != partition) {
+        let reason = "Conflicting value for `partition` in query string";
+        return Err(ApiError::bad_request(reason));
+    }
+    request.path.drain(1..3);
+    request.query = std::mem::take(&mut request.query).in_partition(partition);
+    Ok(request)
 }
 
 fn info(db: &Database, name: &str) -> Result<Value, DatabaseError> {

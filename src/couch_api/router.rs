@@ -112,13 +112,13 @@ async fn route_database(request: Request) -> Answer {
         [_, "_purged_infos_limit"] => purge::purged_infos_limit(request, db).await,
         [_, "_ensure_full_commit"] => maintenance::ensure_full_commit(&request, &db),
         [_, "_compact", ..] => maintenance::compact(&request, &db, role),
-        [_, "_view_cleanup"] => maintenance::view_cleanup(&request, role),
+        [_, "_view_cleanup"] => maintenance::view_cleanup(request, db, role).await,
         [_, "_search_cleanup" | "_nouveau_cleanup"] => maintenance::cleanup(&request, role),
         [_, "_sync_shards"] => maintenance::sync_shards(&request),
         [_, "_shards", ..] => maintenance::shards(&request),
         [_, "_temp_view"] => maintenance::temp_view(&request),
         [_, "_find" | "_explain"] => maintenance::later_post(&request),
-        [_, "_partition", ..] => partitions::partition(request, db).await,
+        [_, "_partition", ..] => partitions::partition(request, db, role).await,
         [_, "_local", ..] => route_local(request, db).await,
         [_, "_design", ..] => route_design(request, db, role).await,
         [_, name, ..] if name.starts_with("_design/") => redirect_design(request, db, role).await,
@@ -157,7 +157,8 @@ async fn route_local(request: Request, db: Arc<Database>) -> Answer {
     local_docs::local_doc(request, db, id).await
 }
 
-async fn route_design(request: Request, db: Arc<Database>, role: Role) -> Answer {
+/// Everything below `/{db}/_design`.
+pub async fn route_design(request: Request, db: Arc<Database>, role: Role) -> Answer {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     let name = path.get(2).copied().unwrap_or_default();
     let id = path_id(&request, &db, &format!("_design/{name}"))?;

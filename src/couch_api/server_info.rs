@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::app::now_s;
 use crate::config::MaintenanceMode;
 use crate::database::{Compaction, Database};
+use crate::views::Building;
 
 use super::error::ApiError;
 use super::request::Request;
@@ -94,12 +95,35 @@ pub fn membership(request: &Request) -> Answer {
     respond::ok(&json!({"all_nodes": [NODE_NAME], "cluster_nodes": [NODE_NAME]}))
 }
 
-/// `GET /_active_tasks`: the compactions under way.
+/// `GET /_active_tasks`: the compactions and the builds of indexes under way.
 pub fn active_tasks(request: &Request) -> Answer {
     request.allow(&[Method::GET], "GET,HEAD")?;
-    let running = request.app.registry.compacting();
-    let tasks = running.iter().map(|(db, compaction)| compaction_task(db, *compaction)).collect();
+    let compacting = request.app.registry.compacting();
+    let compactions = compacting.iter().map(|(db, compaction)| compaction_task(db, *compaction));
+    let building = request.app.views.building();
+    let tasks = compactions.chain(building.iter().map(indexer_task)).collect();
     respond::ok(&Value::Array(tasks))
+}
+
+fn indexer_task(building: &Building) -> Value {
+    let db = building.db.name().as_str();
+    let pid = format!("{db}/{}", building.design_document);
+    // Documents may be written while it runs.
+    let total = building.total_changes.max(building.changes_done);
+    json!({
+        "node": NODE_NAME,
+        "pid": pid,
+        "indexer_pid": pid,
+        "type": "indexer",
+        "database": db,
+        "design_document": building.design_document,
+        "process_status": "running",
+        "started_on": building.started_s,
+        "updated_on": building.updated_s,
+        "changes_done": building.changes_done,
+        "total_changes": total,
+        "progress": (building.changes_done * 100).checked_div(total).unwrap_or(100),
+    })
 }
 
 fn compaction_task(db: &Database, compaction: Compaction) -> Value {

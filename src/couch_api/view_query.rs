@@ -328,14 +328,22 @@ impl Given<'_> {
         };
         let digits = text.strip_prefix(['+', '-']).unwrap_or(&text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            let message = format!("Invalid value for integer: {}", self.shown());
+            let message = format!("Invalid value for integer: {}", self.shown_number());
             return Err(ApiError::query(message));
         }
         if text.starts_with('-') && digits.bytes().any(|byte| byte != b'0') {
-            let message = format!("Invalid value for positive integer: {}", self.shown());
+            let message = format!("Invalid value for positive integer: {}", self.shown_number());
             return Err(ApiError::query(message));
         }
         Ok(digits.parse().unwrap_or(u64::MAX))
+    }
+
+    /// The same where a number is wanted: CouchDB shows text of a body as an Erlang binary.
+    fn shown_number(self) -> String {
+        match self {
+            Self::Json(Value::String(_)) => format!("<<{}>>", self.shown()),
+            _ => self.shown(),
+        }
     }
 
     /// The value as CouchDB repeats it in a complaint.
@@ -435,6 +443,9 @@ mod tests {
             assert_eq!(told(ViewKind::Map), map, "{name}={value}");
             assert_eq!(told(ViewKind::Reduce), reduce.unwrap_or(map), "{name}={value}");
         }
+        let Value::Object(body) = json!({"limit": "x"}) else { panic!("no object") };
+        let complaint = ViewQuery::from_body(body).unwrap_err().describe().2;
+        assert_eq!(complaint, "Invalid value for integer: <<\"x\">>");
         let both = [("keys", "[1]"), ("key", "1")];
         let incompatible = "`keys` is incompatible with `key`, `start_key` and `end_key`";
         assert_eq!(reason(&both, ViewKind::Map).unwrap(), incompatible);

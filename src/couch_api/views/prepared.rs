@@ -77,6 +77,9 @@ impl ViewAt {
         let index = app.views.index(db, ddoc)?;
         let view = index.group().view(name);
         let view = view.ok_or_else(|| ApiError::not_found("missing_named_view"))?;
+        if index.group().partitioned {
+            check_partitioned(ddoc)?;
+        }
         Ok(Self { app: app.clone(), db: db.clone(), index, view })
     }
 
@@ -111,6 +114,22 @@ impl ViewAt {
         }
         Ok(Prepared { at: self.clone(), query, range, grouping })
     }
+}
+
+/// What CouchDB cannot build in a partitioned index.
+fn check_partitioned(ddoc: &Ddoc) -> Result<(), ApiError> {
+    let member = |name: &str| ddoc.body.get(name).and_then(Value::as_object);
+    if member("options").and_then(|options| options.get("include_design")) == Some(&true.into()) {
+        return Err(ApiError::UnknownError("a partitioned view cannot include design documents"));
+    }
+    let mut reduces = member("views")
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, view)| view.get("reduce").and_then(Value::as_str));
+    if reduces.any(|reduce| !reduce.starts_with('_')) {
+        return Err(ApiError::UnknownError("a partitioned view can have built-in reduces only"));
+    }
+    Ok(())
 }
 
 fn grouping(query: &ViewQuery) -> Result<Grouping, ApiError> {

@@ -291,6 +291,24 @@ fn long_answers_hold_every_row_once() {
 }
 
 #[test]
+fn the_configuration_bounds_the_rows_of_a_query() {
+    let stage = Stage::new();
+    stage.fill(5);
+    stage.put("/db/_design/d", &ddoc("function(doc) { emit(doc.n, null); }"));
+    stage.put("/_node/_local/_config/query_server_config/query_limit", &json!("3"));
+    let rows = |parameters: &str| {
+        let answer = stage.get(&format!("/db/_design/d/_view/v{parameters}"));
+        answer["rows"].as_array().map(Vec::len)
+    };
+    assert_eq!((rows(""), rows("?limit=2")), (Some(3), Some(2)));
+    let refused = stage.send("GET", "/db/_design/d/_view/v?limit=4", None);
+    let refused: Value = serde_json::from_slice(&refused.body).unwrap();
+    assert_eq!(refused["reason"], "Limit is too large, must not exceed 3");
+    stage.put("/_node/_local/_config/query_server_config/query_limit", &json!("infinity"));
+    assert_eq!(rows(""), Some(5));
+}
+
+#[test]
 fn values_can_name_the_documents_of_rows() {
     let stage = Stage::new();
     let old = stage.put("/db/target", &json!({"is": "old"}))["rev"].clone();

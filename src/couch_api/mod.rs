@@ -14,6 +14,7 @@ mod bulk_docs;
 mod bulk_get;
 mod changes;
 mod changes_filter;
+mod changes_function;
 mod changes_options;
 mod compress;
 mod cors;

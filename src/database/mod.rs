@@ -2,8 +2,8 @@
 //!
 //! Invariants: a document is written only after the validation functions have been asked
 //! (`admission.rs`); every write of a database goes through its one writer (`writer.rs`), which
-//! commits a group of them as one durable batch; a revision once stored never changes; a reader never
-//! holds a snapshot longer than one page.
+//! commits a group of them as one durable batch; a revision once stored never changes; a reader
+//! never holds a snapshot longer than one page.
 
 mod admission;
 mod apply;

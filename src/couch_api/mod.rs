@@ -27,6 +27,7 @@ mod documents_write;
 mod error;
 mod feed;
 mod form;
+mod functions;
 mod id_rows;
 mod listings;
 mod local_docs;

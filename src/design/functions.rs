@@ -1,12 +1,14 @@
 //! The functions of design documents, each with its own arguments and answer.
 //!
-//! What a function answers is checked here; what CouchDB makes of it is the caller's affair.
+//! What a function answers is checked here; what CouchDB makes of it is the caller's affair. The
+//! answers are those of CouchDB's query server protocol, whatever language the function is in.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::sandbox::{CallError, ChunkSink, PoolError, RowSource, Sandbox};
+use crate::sandbox::{CallError, ChunkSink, RowSource, Sandbox, erlang_reason, erlang_term};
 
-use super::{Ddoc, Response};
+use super::Ddoc;
+use super::response::{Response, read_json, shown};
 
 /// Why a function of a design document gave nothing that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,11 +31,12 @@ pub struct Updated {
 /// What a rewrite function answered.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rewritten {
-    /// Another request.
+    /// Another request: `path` and `method` are texts where they are given, `query` and `headers`
+    /// are objects of texts, `body` is a text.
     Request(Map<String, Value>),
     /// An answer.
     Response(Response),
-    /// Nothing that CouchDB would take.
+    /// There is no path for the request.
     Invalid,
 }
 
@@ -56,6 +59,9 @@ impl Functions {
     }
 
     /// `shows.{name}`; `document` is `null` or a document, JSON.
+    ///
+    /// # Errors
+    /// Where the function fails, or answers with something that is no response object.
     pub fn show(
         &self,
         ddoc: &Ddoc,
@@ -63,11 +69,15 @@ impl Functions {
         document: String,
         request: String,
     ) -> Result<Response, FunctionError> {
-        let _ = (ddoc, name, document, request);
-        Err(CallError::Pool(PoolError::Crashed).into())
+        let answer = self.call(ddoc, &["shows", name], vec![document, request])?;
+        let [response] = members(answer, "resp")?;
+        Response::from_value(response)
     }
 
     /// `updates.{name}`.
+    ///
+    /// # Errors
+    /// Where the function fails, or answers with something that is no response object.
     pub fn update(
         &self,
         ddoc: &Ddoc,
@@ -75,11 +85,21 @@ impl Functions {
         document: String,
         request: String,
     ) -> Result<Updated, FunctionError> {
-        let _ = (ddoc, name, document, request);
-        Err(CallError::Pool(PoolError::Crashed).into())
+        let answer = self.call(ddoc, &["updates", name], vec![document, request])?;
+        let [document, response] = members(answer, "up")?;
+        let response = Response::from_value(response)?;
+        let document = match document {
+            Value::Object(members) => Some(members),
+            // CouchDB saves nothing else, and says nothing about it.
+            _ => None,
+        };
+        Ok(Updated { document, response })
     }
 
     /// `lists.{name}`; `head` is what stands before a view's rows.
+    ///
+    /// # Errors
+    /// Where the function fails; what it sent until then was sent.
     pub fn list(
         &self,
         ddoc: &Ddoc,
@@ -93,12 +113,24 @@ impl Functions {
     }
 
     /// `rewrites`, where it is a function.
+    ///
+    /// # Errors
+    /// Where the function fails, or a member of its answer is of the wrong type.
     pub fn rewrite(&self, ddoc: &Ddoc, request: String) -> Result<Rewritten, FunctionError> {
-        let _ = (ddoc, request);
-        Err(CallError::Pool(PoolError::Crashed).into())
+        let answer = self.call(ddoc, &["rewrites"], vec![request])?;
+        if answer == json!(["no_dispatch_rule"]) {
+            return Ok(Rewritten::Invalid);
+        }
+        match members(answer, "ok")? {
+            [Value::Object(members)] => read_rewrite(members),
+            _ => Err(bad_rewrite("bad rewrite".to_owned())),
+        }
     }
 
     /// Which documents pass `filters.{name}`.
+    ///
+    /// # Errors
+    /// Where the function fails for one of them.
     pub fn filter(
         &self,
         ddoc: &Ddoc,
@@ -110,6 +142,9 @@ impl Functions {
     }
 
     /// Which documents have a row in the view `name`.
+    ///
+    /// # Errors
+    /// Where the map function fails for one of them.
     pub fn filter_by_view(
         &self,
         ddoc: &Ddoc,
@@ -121,8 +156,88 @@ impl Functions {
     }
 
     /// Whether `validate_doc_update` lets a document in: `[new, old, user, security]`, each JSON.
+    ///
+    /// # Errors
+    /// Where it does not, or the function fails.
     pub fn validate(&self, ddoc: &Ddoc, arguments: [String; 4]) -> Result<(), FunctionError> {
-        let _ = (ddoc, arguments);
-        Err(CallError::Pool(PoolError::Crashed).into())
+        let verdict = self.call(ddoc, &["validate_doc_update"], arguments.into())?;
+        read_verdict(&verdict)
+    }
+
+    fn call(
+        &self,
+        ddoc: &Ddoc,
+        path: &[&str],
+        arguments: Vec<String>,
+    ) -> Result<Value, FunctionError> {
+        read_json(&self.sandbox.call(ddoc.program(), path, arguments)?)
+    }
+}
+
+/// The members of an answer that begins with `tag`.
+fn members<const N: usize>(answer: Value, tag: &str) -> Result<[Value; N], FunctionError> {
+    let fits = answer.get(0).is_some_and(|first| first == tag);
+    let shown = |answer: &Value| FunctionError::InvalidAnswer(erlang_term(answer));
+    match answer {
+        Value::Array(mut members) if fits && members.len() == N + 1 => {
+            members.remove(0);
+            members.try_into().map_err(|members: Vec<Value>| shown(&Value::Array(members)))
+        }
+        other => Err(shown(&other)),
+    }
+}
+
+/// What a validation function that answers by the protocol says.
+fn read_verdict(verdict: &Value) -> Result<(), FunctionError> {
+    let unknown = |reason: &Value| CallError::Thrown {
+        error: "unknown_error".to_owned(),
+        reason: erlang_reason(reason),
+    };
+    let error = match verdict {
+        Value::Bool(true) => return Ok(()),
+        Value::Number(number) if number.as_u64() == Some(1) => return Ok(()),
+        Value::String(_) => unknown(verdict),
+        Value::Object(members) if members.len() == 1 => {
+            let (name, reason) = members.iter().next().unzip();
+            let reason = reason.unwrap_or(&Value::Null);
+            match name.map(String::as_str) {
+                Some("forbidden") => CallError::Forbidden(reason.to_string()),
+                Some("unauthorized") => CallError::Unauthorized(reason.to_string()),
+                _ => unknown(reason),
+            }
+        }
+        other => return Err(FunctionError::InvalidAnswer(erlang_term(other))),
+    };
+    Err(error.into())
+}
+
+fn bad_rewrite(reason: String) -> FunctionError {
+    CallError::Thrown { error: "rewrite_error".to_owned(), reason }.into()
+}
+
+/// Checks the members of a rewrite. A value of `query` or `headers` that is no text becomes its
+/// JSON: CouchDB refuses it since 2.0, and took it before.
+fn read_rewrite(mut members: Map<String, Value>) -> Result<Rewritten, FunctionError> {
+    for (name, value) in &mut members {
+        let good = match name.as_str() {
+            "method" | "path" | "body" => value.is_string(),
+            "query" | "headers" => value.as_object_mut().map(show_values).is_some(),
+            "code" => value.as_u64().is_some_and(|code| (200..600).contains(&code)),
+            _ => true,
+        };
+        if !good {
+            return Err(bad_rewrite(format!("bad {name}")));
+        }
+    }
+    if !members.contains_key("code") {
+        return Ok(Rewritten::Request(members));
+    }
+    members.retain(|name, _| matches!(name.as_str(), "code" | "headers" | "body"));
+    Ok(Rewritten::Response(Response::from_value(Value::Object(members))?))
+}
+
+fn show_values(object: &mut Map<String, Value>) {
+    for value in object.values_mut() {
+        *value = shown(value.take()).into();
     }
 }

@@ -10,6 +10,8 @@ mod validate;
 mod validator;
 
 #[cfg(test)]
+mod functions_tests;
+#[cfg(test)]
 mod tests;
 
 pub use ddoc::Ddoc;

@@ -131,13 +131,13 @@ fn reduces_answer_one_by_one() {
 
 #[test]
 fn functions_of_a_design_document_are_called_by_their_path() {
-    let json = r#"{"_id":"_design/a","shows":{"s":"function(doc, req){ return [this._id, doc, req]; }"},
+    let json = r#"{"_id":"_design/a","shows":{"s":"function(doc, req){ return {json: [this._id, doc, req]}; }"},
         "filters":{"f":"doc => doc.n > 1"},"views":{"v":{"map":"doc => { if (doc.n) emit(1) }"}}}"#;
     let program = Program::new(Code::Design { json: json.to_owned() });
     let sandbox = sandbox();
     let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
     let answer = sandbox.call(&program, &["shows", "s"], texts(&["null", "{}"]));
-    assert_eq!(answer, Ok(r#"["_design/a",null,{}]"#.to_owned()));
+    assert_eq!(answer, Ok(r#"["resp",{"json":["_design/a",null,{}]}]"#.to_owned()));
     let answer = sandbox.call(&program, &["shows", "t"], texts(&["null", "{}"]));
     assert_eq!(answer, Err(CallError::MissingKey("t".to_owned())));
     let documents = texts(&[r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#]);

@@ -112,6 +112,9 @@ impl Host {
     ) -> Option<Result<T, String>> {
         let mut streams = self.streams.borrow_mut();
         let streams = streams.as_mut()?;
+        if let Some(reason) = self.abort_reason() {
+            return Some(Err(reason));
+        }
         let clock = self.clock.borrow().clone();
         let answer = match clock {
             Some(clock) => clock.outside(|| use_them(streams)),

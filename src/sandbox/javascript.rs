@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::clock::Clock;
 use super::engine::{Failure, Limits, Realm, engine};
+use super::erlang::erlang_reason;
 use super::host::{Host, Streams};
 use super::instance::Instance;
 use super::program::{CallError, Code, MapResults, ReduceCall};
@@ -18,6 +19,8 @@ use super::rows::RowSplitter;
 const BASE: &str = include_str!("prelude/base.js");
 const MAP: &str = include_str!("prelude/map.js");
 const REDUCE: &str = include_str!("prelude/reduce.js");
+const SOURCE_TEXT: &str = include_str!("prelude/source_text.js");
+const CONTENT_TYPES: &str = include_str!("prelude/content_types.js");
 const DESIGN: &str = include_str!("prelude/design.js");
 
 /// A JavaScript program.
@@ -36,7 +39,7 @@ enum Refusal {
     Compilation(String),
     Forbidden(Box<serde_json::value::RawValue>),
     Unauthorized(Box<serde_json::value::RawValue>),
-    Thrown { error: String, reason: String },
+    Thrown { error: String, reason: serde_json::Value },
     OutOfMemory(()),
 }
 
@@ -44,12 +47,12 @@ impl JavaScript {
     pub fn new(code: &Code, limits: &Limits, clock: &Rc<Clock>) -> Result<Self, CallError> {
         let host = Rc::new(Host::default());
         host.begin(clock, None);
-        let kind = match code {
-            Code::Maps { .. } => MAP,
-            Code::Reduce { .. } => REDUCE,
-            Code::Design { .. } | Code::Wasm { .. } => DESIGN,
+        let prelude: &[&str] = match code {
+            Code::Maps { .. } => &[BASE, MAP],
+            Code::Reduce { .. } => &[BASE, REDUCE],
+            Code::Design { .. } | Code::Wasm { .. } => &[BASE, SOURCE_TEXT, CONTENT_TYPES, DESIGN],
         };
-        let realm = engine().realm(&[BASE, kind], limits, &host).map_err(explain)?;
+        let realm = engine().realm(prelude, limits, &host).map_err(explain)?;
         let mut made = Self { realm, host, failed: false };
         made.load(code)?;
         Ok(made)
@@ -70,12 +73,15 @@ impl JavaScript {
 
     /// Calls an entry; its answer is a result, or an object that says why there is none.
     fn ask(&mut self, entry: &str, arguments: &[&str]) -> Result<String, CallError> {
-        let answer = self.realm.call(entry, arguments).map_err(|failure| {
+        let answer = self.realm.call(entry, arguments);
+        // Whatever the program made of it: nobody wants its answer any more.
+        if let Some(reason) = self.host.abort_reason() {
             self.failed = true;
-            match self.host.abort_reason() {
-                Some(reason) => CallError::Aborted(reason),
-                None => explain(failure),
-            }
+            return Err(CallError::Aborted(reason));
+        }
+        let answer = answer.map_err(|failure| {
+            self.failed = true;
+            explain(failure)
         })?;
         if !answer.starts_with('{') {
             return Ok(answer);
@@ -85,7 +91,9 @@ impl JavaScript {
             Ok(Refusal::Compilation(text)) => CallError::Compilation(text),
             Ok(Refusal::Forbidden(json)) => CallError::Forbidden(json.get().to_owned()),
             Ok(Refusal::Unauthorized(json)) => CallError::Unauthorized(json.get().to_owned()),
-            Ok(Refusal::Thrown { error, reason }) => CallError::Thrown { error, reason },
+            Ok(Refusal::Thrown { error, reason }) => {
+                CallError::Thrown { error, reason: erlang_reason(&reason) }
+            }
             Ok(Refusal::OutOfMemory(())) => {
                 self.failed = true;
                 CallError::OutOfMemory

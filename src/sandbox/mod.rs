@@ -11,6 +11,7 @@ mod calls;
 mod clock;
 mod compile;
 mod engine;
+mod erlang;
 mod host;
 mod instance;
 mod instances;
@@ -29,10 +30,13 @@ mod verdicts;
 #[cfg(test)]
 mod calls_tests;
 #[cfg(test)]
+mod design_tests;
+#[cfg(test)]
 mod tests;
 
 pub use compile::CompileError;
 pub use engine::Limits;
+pub use erlang::{erlang_reason, erlang_term};
 pub use pool::{Pool, PoolError, PoolOptions};
 pub use program::{
     CallError, ChunkSink, Code, Emitted, EmittedRow, MapResults, Program, ReduceCall, RowSource,

@@ -19,20 +19,22 @@
 //   {"missing": "key"}                           the path leads nowhere
 //   {"compilation": "text"}                      a function or a module is none
 //   {"forbidden": value}, {"unauthorized": value}
-//   {"thrown": {"error": "name", "reason": "text"}}
+//   {"thrown": {"error": "name", "reason": value}}
 //   {"out_of_memory": null}
 // Every other text is a result, in the form of the entry.
 (function (host) {
   'use strict';
   const globals = globalThis;
   const globalEval = eval;
-  const { parse, stringify } = JSON;
-  const { freeze, setPrototypeOf, values } = Object;
+  const { parse, stringify: engineStringify } = JSON;
+  const { defineProperty, freeze, setPrototypeOf, values } = Object;
+  const { apply } = Reflect;
   const { isArray } = Array;
   const uncurried = Function.prototype.bind.bind(Function.prototype.call);
   const wellFormed = uncurried(String.prototype.toWellFormed);
   const slice = uncurried(String.prototype.slice);
   const split = uncurried(String.prototype.split);
+  const indexOf = uncurried(String.prototype.indexOf);
   const text = String;
   const EngineError = typeof InternalError === 'function' ? InternalError : Error;
   const { log: hostLog, step, nextRow, start, send, compile: hostCompile } = host;
@@ -46,6 +48,27 @@
   // An array that inherits nothing, so that storing into it calls nobody's setter, and that JSON
   // writes without asking anyone's toJSON.
   const list = () => setPrototypeOf([], null);
+
+  // A half of a surrogate pair, which the engine writes as an escape, is no JSON for everyone else.
+  const withoutHalves = (json) => {
+    let out = '';
+    let copied = 0;
+    for (let at = indexOf(json, '\\'); at >= 0; at = indexOf(json, '\\', at)) {
+      const half = json[at + 1] === 'u' && json[at + 2] === 'd'
+        && indexOf('89abcdef', json[at + 3]) >= 0;
+      if (half) {
+        out += slice(json, copied, at) + '\ufffd';
+        copied = at + 6;
+      }
+      at += half ? 6 : 2;
+    }
+    return out + slice(json, copied);
+  };
+
+  const stringify = (value) => {
+    const json = engineStringify(value);
+    return json === undefined || indexOf(json, '\\ud') < 0 ? json : withoutHalves(json);
+  };
 
   // Longer lines are cut by the host; this keeps the copy short.
   const LINE_UNITS_MAX = 32000;
@@ -92,10 +115,14 @@
     }
   };
 
-  const compile = (source) => hostCompile(globalEval, source);
+  // A function whose declarations are its own: sources are told apart by what they return, not by
+  // the names that they use on the way.
+  const evaluate = globalEval('(function () { return eval(arguments[0]); })');
+  const compile = (source) => hostCompile((script) => apply(evaluate, globals, [script]), source);
 
-  // Makes the `require` of a program whose modules are the members of `root`.
-  const moduleLoader = (root) => {
+  // Makes the `require` of a program whose modules are the members of `root`. `show` writes what
+  // a module threw. `exports` tells what all modules export, by their ids.
+  const moduleLoader = (root, show) => {
     const cache = { __proto__: null };
     const at = (path) => {
       let current = root;
@@ -111,11 +138,12 @@
       const path = list();
       if (names[0] === '.' || names[0] === '..') {
         for (let i = 0; i < from.length; i++) path[i] = from[i];
+        // From the module to what holds it.
+        parentOf(path, 1);
       }
       for (let i = 0; i < names.length; i++) {
-        if (names[i] === '.') parentOf(path, 1);
-        else if (names[i] === '..') parentOf(path, 2);
-        else {
+        if (names[i] === '..') parentOf(path, 1);
+        else if (names[i] !== '.') {
           const current = at(path);
           const next = current === null ? undefined : current[names[i]];
           if (next === undefined) {
@@ -126,32 +154,56 @@
       }
       return path;
     };
-    const load = (name, from, parent) => {
-      const path = resolve(split(text(name), '/'), from);
+    const idOf = (path) => {
       let id = '';
       for (let i = 0; i < path.length; i++) id += (i > 0 ? '/' : '') + path[i];
+      return id;
+    };
+    // What a module sees as its parent: the object that holds it.
+    const holderOf = (path) => {
+      if (path.length === 0) return undefined;
+      const above = list();
+      for (let i = 0; i < path.length - 1; i++) above[i] = path[i];
+      return {
+        get current() { return parse(stringify(at(above))); },
+        get parent() { return holderOf(above); },
+        id: above.length > 0 ? idOf(above) : undefined,
+      };
+    };
+    const load = (name, from) => {
+      const path = resolve(split(text(name), '/'), from);
+      const id = idOf(path);
       if (id in cache) return cache[id].exports;
       const source = at(path);
       if (typeof source !== 'string') {
         throw invalid(`Must require a JavaScript string, not: ${typeof source}`);
       }
-      const module = { current: source, parent, id, exports: {} };
+      const module = { current: source, parent: holderOf(path), id, exports: {} };
       // Known before it runs, so that modules may require one another in a circle.
       cache[id] = module;
       try {
         const body = compile(`(function (module, exports, require) { ${source}\n })`);
-        body(module, module.exports, (inner) => load(inner, path, module));
+        apply(body, globals, [module, module.exports, (inner) => load(inner, path)]);
       } catch (error) {
         delete cache[id];
         if (isOutOfMemory(error)) throw error;
         const why = error !== null && typeof error === 'object' && 'compilation' in error
-          ? error.compilation : describe(error);
+          ? error.compilation : show(error);
         throw ['error', 'compilation_error', `Module require('${name}') raised error ${why}`];
       }
       return module.exports;
     };
     const nowhere = list();
-    return (name) => load(name, nowhere, undefined);
+    const exports = () => {
+      const all = {};
+      for (const id in cache) {
+        const value = cache[id].exports;
+        defineProperty(all, id,
+          { __proto__: null, value, writable: true, enumerable: true, configurable: true });
+      }
+      return all;
+    };
+    return { __proto__: null, require: (name) => load(name, nowhere), exports };
   };
 
   const thrown = (error, reason) => stringify({ __proto__: null, thrown:
@@ -183,7 +235,7 @@
     for (const i in numbers) total += numbers[i];
     return total;
   };
-  globals.toJSON = function toJSON(value) { return stringify(value); };
+  globals.toJSON = engineStringify;
   globals.isArray = function (value) { return isArray(value); };
 
   return {

@@ -79,7 +79,7 @@
   return {
     __proto__: null,
     modules: (json) => {
-      globalThis.require = moduleLoader({ __proto__: null, views: parse(json) });
+      globalThis.require = moduleLoader({ __proto__: null, views: parse(json) }, describe).require;
       return '[]';
     },
     add: guarded((source) => {

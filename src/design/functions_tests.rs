@@ -1,0 +1,151 @@
+//! What callers get of the functions of a design document.
+
+use serde_json::{Value, json};
+
+use crate::document::{DocId, Document, Rev};
+use crate::sandbox::{CallError, Options, Sandbox};
+
+use super::{Ddoc, FunctionError, Functions, Response, ResponseBody, Rewritten, Updated};
+
+fn functions() -> Functions {
+    Functions::new(Sandbox::new(Options::default()).unwrap())
+}
+
+fn ddoc(body: &Value) -> Ddoc {
+    let document = Document {
+        id: DocId::parse("_design/d").unwrap(),
+        rev: Rev::parse("1-00000000000000000000000000000001").unwrap(),
+        deleted: false,
+        body: body.to_string().into(),
+        attachments: Vec::new(),
+    };
+    Ddoc::new(&document, None).unwrap()
+}
+
+fn request() -> String {
+    json!({"method": "POST", "path": [], "headers": {}, "query": {}}).to_string()
+}
+
+fn thrown(error: &str, reason: &str) -> FunctionError {
+    CallError::Thrown { error: error.to_owned(), reason: reason.to_owned() }.into()
+}
+
+#[test]
+fn shows_give_responses() {
+    let show = |source: &str| {
+        let ddoc = ddoc(&json!({"shows": {"f": source}}));
+        functions().show(&ddoc, "f", "null".to_owned(), request())
+    };
+    let body = Some(ResponseBody::Text("x".to_owned()));
+    assert_eq!(show("() => 'x'"), Ok(Response { body, ..Response::default() }));
+    assert_eq!(show("() => {}"), Ok(Response::default()));
+    let body = Some(ResponseBody::Json(json!({"rev": "1-00000000000000000000000000000001"})));
+    let rev = "function(){ return {json: {rev: this._rev}}; }";
+    assert_eq!(show(rev), Ok(Response { body, ..Response::default() }));
+    let invalid = |text: &str| Err(FunctionError::InvalidAnswer(text.to_owned()));
+    assert_eq!(show("() => ({foo: 1})"), invalid("{<<\"foo\">>,1}"));
+    assert_eq!(show("() => new String('b')"), invalid("<<\"b\">>"));
+    let none = ddoc(&json!({"shows": {}}));
+    let answer = functions().show(&none, "f", "null".to_owned(), request());
+    assert_eq!(answer, Err(CallError::MissingKey("f".to_owned()).into()));
+}
+
+#[test]
+fn updates_give_documents_and_responses() {
+    let update = |source: &str| {
+        let ddoc = ddoc(&json!({"updates": {"f": source}}));
+        functions().update(&ddoc, "f", "null".to_owned(), request())
+    };
+    let with = |document: Value| Updated {
+        document: document.as_object().cloned(),
+        response: Response {
+            body: Some(ResponseBody::Text("x".to_owned())),
+            ..Response::default()
+        },
+    };
+    assert_eq!(update("() => [{_id: 'a'}, 'x']"), Ok(with(json!({"_id": "a"}))));
+    assert_eq!(update("() => [null, 'x']"), Ok(with(json!(null))));
+    assert_eq!(update("() => ['text', {body: 'x'}]"), Ok(with(json!(null))));
+    assert_eq!(
+        update("() => [null, {foo: {}}]"),
+        Err(FunctionError::InvalidAnswer("{<<\"foo\">>,{[]}}".to_owned()))
+    );
+}
+
+#[test]
+fn rewrites_give_requests_or_answers() {
+    let rewrite =
+        |source: &str| functions().rewrite(&ddoc(&json!({"rewrites": source})), request());
+    let to = |members: Value| Ok(Rewritten::Request(members.as_object().cloned().unwrap()));
+    assert_eq!(rewrite("() => '../a'"), to(json!({"path": "../a"})));
+    assert_eq!(
+        rewrite("() => ({path: 'a', query: {a: 1, b: 'x', c: [true]}, headers: {X: 5}, odd: 1})"),
+        to(
+            json!({"path": "a", "query": {"a": "1", "b": "x", "c": "[true]"}, "headers": {"X": "5"},
+            "odd": 1})
+        )
+    );
+    assert_eq!(rewrite("() => {}"), Ok(Rewritten::Invalid));
+    let response = Response {
+        code: Some(418),
+        headers: vec![("A".to_owned(), "b".to_owned())],
+        body: Some(ResponseBody::Text("tea".to_owned())),
+        ..Response::default()
+    };
+    assert_eq!(
+        rewrite("() => ({code: 418, path: 'ignored', headers: {A: 'b'}, body: 'tea', odd: 1})"),
+        Ok(Rewritten::Response(response))
+    );
+    for (source, reason) in [
+        ("() => 5", "bad rewrite"),
+        ("() => [1]", "bad rewrite"),
+        ("() => ({path: 5})", "bad path"),
+        ("() => ({method: null})", "bad method"),
+        ("() => ({path: 'a', body: {}})", "bad body"),
+        ("() => ({path: 'a', query: 'a=b'})", "bad query"),
+        ("() => ({path: 'a', headers: []})", "bad headers"),
+        ("() => ({code: 600})", "bad code"),
+        ("() => ({code: '200'})", "bad code"),
+    ] {
+        assert_eq!(rewrite(source), Err(thrown("rewrite_error", reason)), "{source}");
+    }
+}
+
+#[test]
+fn validations_let_in_or_refuse() {
+    let validate = |body: &str| {
+        let ddoc = ddoc(&json!({"validate_doc_update": format!("function(){{ {body} }}")}));
+        let json = || "{}".to_owned();
+        functions().validate(&ddoc, [json(), json(), json(), json()])
+    };
+    assert_eq!(validate(""), Ok(()));
+    assert_eq!(
+        validate("throw {forbidden: {a: 1}}"),
+        Err(CallError::Forbidden("{\"a\":1}".to_owned()).into())
+    );
+    assert_eq!(validate("throw new RangeError('x')"), Err(thrown("RangeError", "{[]}")));
+    assert_eq!(
+        validate("throw {"),
+        Err(CallError::Compilation(
+            "(new Error(\"Line 1: Unexpected end of input\", \"./share/server/main.js\", 1)) \
+             (function(){ throw { })"
+                .to_owned()
+        )
+        .into())
+    );
+}
+
+#[test]
+fn filters_pass_documents() {
+    let ddoc = ddoc(&json!({
+        "filters": {"f": "(doc, req) => doc.n == req.query.n"},
+        "views": {"v": {"map": "doc => { if (doc.n > 1) emit(1); }"}},
+    }));
+    let documents = || vec!["{\"n\":1}".to_owned(), "{\"n\":2}".to_owned()];
+    let request = json!({"query": {"n": "1"}}).to_string();
+    assert_eq!(functions().filter(&ddoc, "f", documents(), request), Ok(vec![true, false]));
+    assert_eq!(functions().filter_by_view(&ddoc, "v", documents()), Ok(vec![false, true]));
+    let missing = |key: &str| Err(CallError::MissingKey(key.to_owned()).into());
+    assert_eq!(functions().filter_by_view(&ddoc, "w", documents()), missing("w"));
+    assert_eq!(functions().filter(&ddoc, "g", documents(), "{}".to_owned()), missing("g"));
+}

@@ -10,7 +10,6 @@ mod node;
 mod python;
 mod server;
 mod transcripts;
-mod views;
 mod wire;
 
 use server::{Port, Server};

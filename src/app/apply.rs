@@ -10,6 +10,7 @@ impl App {
         let settings = self.config.snapshot();
         let security = SecurityObject::default_object(settings.couchdb.default_security);
         self.registry.set_default_security(security.to_json().into_bytes().into());
+        self.views.set_query_server(settings.query_server);
         log::set_level(settings.log.level);
         for warning in &settings.warnings {
             tracing::warn!("configuration: {warning}");

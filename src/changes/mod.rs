@@ -10,7 +10,6 @@ mod cursor;
 mod error;
 mod feed;
 mod filter;
-mod function_filter;
 
 #[cfg(test)]
 mod tests;
@@ -19,4 +18,3 @@ pub use cursor::{Cursor, Documents, Options, Reached, Row, RowDocument, Style};
 pub use error::ChangesError;
 pub use feed::{Feed, News, Since};
 pub use filter::{Filter, SelectorFilter};
-pub use function_filter::{FilterFunction, FunctionFilter};

@@ -63,8 +63,13 @@ pub(super) fn double(number: &Number) -> f64 {
 /// What an integer lost in `double`: at most 1024 either way.
 pub(super) fn rounded_off(number: &Number) -> i16 {
     let exact = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+    exact.map_or(0, |exact| lost(exact, double(number)))
+}
+
+/// What a 64-bit integer lost by becoming `double`.
+pub(super) fn lost(exact: i128, double: f64) -> i16 {
     #[expect(clippy::cast_possible_truncation, reason = "the double of a 64-bit integer is whole")]
-    let lost = exact.map_or(0, |exact| exact - double(number) as i128);
+    let lost = exact - double as i128;
     i16::try_from(lost).unwrap_or_default()
 }
 

@@ -8,13 +8,13 @@
 
 use std::slice;
 
+use serde_json::Value;
 use serde_json::map;
-use serde_json::{Number, Value};
 
 use super::compare::{double, rounded_off};
 use super::strings::write_sort_key;
 
-const END: u8 = 0;
+pub(super) const END: u8 = 0;
 
 /// Appends the key of a value in view order.
 pub fn write_key(out: &mut Vec<u8>, value: &Value) {
@@ -27,19 +27,20 @@ pub fn write_raw_key(out: &mut Vec<u8>, value: &Value) {
 }
 
 /// What tells one kind of key from the other.
-struct Encoding {
-    null: u8,
-    no: u8,
-    yes: u8,
-    number: u8,
-    string: u8,
-    array: u8,
-    object: u8,
-    write_number: fn(&mut Vec<u8>, &Number),
-    write_string: fn(&mut Vec<u8>, &str),
+pub(super) struct Encoding {
+    pub(super) null: u8,
+    pub(super) no: u8,
+    pub(super) yes: u8,
+    pub(super) number: u8,
+    pub(super) string: u8,
+    pub(super) array: u8,
+    pub(super) object: u8,
+    /// Takes the double, and what an integer lost by becoming one.
+    pub(super) write_number: fn(&mut Vec<u8>, f64, i16),
+    pub(super) write_string: fn(&mut Vec<u8>, &str),
 }
 
-const VIEW: Encoding = Encoding {
+pub(super) const VIEW: Encoding = Encoding {
     null: 0x10,
     no: 0x11,
     yes: 0x12,
@@ -47,14 +48,14 @@ const VIEW: Encoding = Encoding {
     string: 0x30,
     array: 0x40,
     object: 0x50,
-    write_number: write_double,
+    write_number: |out, number, _| write_double(out, number),
     write_string: |out, text| {
         write_sort_key(out, text);
         out.push(END);
     },
 };
 
-const RAW: Encoding = Encoding {
+pub(super) const RAW: Encoding = Encoding {
     number: 0x10,
     no: 0x20,
     null: 0x21,
@@ -62,9 +63,9 @@ const RAW: Encoding = Encoding {
     object: 0x30,
     array: 0x40,
     string: 0x50,
-    write_number: |out, number| {
+    write_number: |out, number, lost| {
         write_double(out, number);
-        let lost = rounded_off(number).cast_unsigned() ^ (1 << 15);
+        let lost = lost.cast_unsigned() ^ (1 << 15);
         out.extend_from_slice(&lost.to_be_bytes());
     },
     write_string: write_bytes,
@@ -107,7 +108,7 @@ fn write_head<'a>(out: &mut Vec<u8>, value: &'a Value, encoding: &Encoding) -> O
         Value::Bool(true) => out.push(encoding.yes),
         Value::Number(number) => {
             out.push(encoding.number);
-            (encoding.write_number)(out, number);
+            (encoding.write_number)(out, double(number), rounded_off(number));
         }
         Value::String(text) => {
             out.push(encoding.string);
@@ -125,9 +126,9 @@ fn write_head<'a>(out: &mut Vec<u8>, value: &'a Value, encoding: &Encoding) -> O
     None
 }
 
-fn write_double(out: &mut Vec<u8>, number: &Number) {
+fn write_double(out: &mut Vec<u8>, number: f64) {
     const SIGN: u64 = 1 << 63;
-    let bits = double(number).to_bits();
+    let bits = number.to_bits();
     let sorting = if bits & SIGN == 0 { bits | SIGN } else { !bits };
     out.extend_from_slice(&sorting.to_be_bytes());
 }

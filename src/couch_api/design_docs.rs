@@ -8,10 +8,10 @@ use axum::http::Method;
 use serde_json::json;
 
 use crate::database::{Database, Direction, IdRange};
-use crate::design::{self, Ddoc};
+use crate::design::Ddoc;
 use crate::document::DocId;
 use crate::document::id::DESIGN_PREFIX;
-use crate::views::{IndexInfo, ViewGroup, ViewsError};
+use crate::views::ViewsError;
 
 use super::error::ApiError;
 use super::request::Request;
@@ -45,14 +45,7 @@ pub fn signatures(db: &Database) -> Result<HashSet<String>, ViewsError> {
     let mut signatures = HashSet::new();
     for id in ids {
         let Some(ddoc) = db.design(&id)? else { continue };
-        match ViewGroup::of(&ddoc, db.is_partitioned()) {
-            Ok(group) => {
-                signatures.insert(group.signature);
-            }
-            // It has no index.
-            Err(ViewsError::UnknownLanguage(_)) => {}
-            Err(error) => return Err(error),
-        }
+        signatures.insert(ddoc.signature().to_owned());
     }
     Ok(signatures)
 }
@@ -60,14 +53,7 @@ pub fn signatures(db: &Database) -> Result<HashSet<String>, ViewsError> {
 /// `GET /{db}/_design/{name}/_info`.
 pub fn info(request: &Request, db: &Arc<Database>, ddoc: &Ddoc) -> Answer {
     request.allow(&[Method::GET], "GET")?;
-    let index = match request.app.views.index(db, ddoc) {
-        Ok(index) => index.info()?,
-        // It will never be built, and CouchDB shows it all the same.
-        Err(ViewsError::UnknownLanguage(_)) => {
-            IndexInfo { pending: db.state().update_seq, ..IndexInfo::default() }
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let index = request.app.views.index(db, ddoc)?.info()?;
     let pending = index.pending;
     respond::ok(&json!({
         "name": ddoc.name(),
@@ -83,7 +69,7 @@ pub fn info(request: &Request, db: &Arc<Database>, ddoc: &Ddoc) -> Answer {
                 "external": index.external_bytes,
                 "active": index.file_bytes,
             },
-            "signature": design::view_signature(&ddoc.body),
+            "signature": ddoc.signature(),
             "purge_seq": index.purge_seq,
             "language": ddoc.language(),
             "compact_running": index.compacting,

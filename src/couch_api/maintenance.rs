@@ -8,7 +8,6 @@ use serde_json::json;
 use crate::blocking;
 use crate::database::Database;
 use crate::document::DocId;
-use crate::views::ViewsError;
 
 use super::design_docs;
 use super::error::ApiError;
@@ -36,12 +35,12 @@ pub fn compact(request: &Request, db: &Arc<Database>, role: Role) -> Answer {
     if let Some(name) = request.path.get(2) {
         let id = DocId::parse(&format!("_design/{name}"))?;
         let ddoc = db.design(&id)?.ok_or_else(ApiError::missing)?;
-        match request.app.views.index(db, &ddoc) {
-            Ok(index) => blocking::start("compact index", move || index.compact()),
-            // It has no index.
-            Err(ViewsError::UnknownLanguage(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
+        let index = request.app.views.index(db, &ddoc)?;
+        blocking::start("compact index", move || {
+            if let Err(error) = index.compact() {
+                tracing::warn!(ddoc.id = %id, %error, "compaction of an index failed");
+            }
+        });
         return respond::ok_true(StatusCode::ACCEPTED);
     }
     let db = db.clone();

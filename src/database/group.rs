@@ -9,7 +9,7 @@ use crate::document::rev_hash::{recreated_rev_hash, rev_hash};
 use crate::document::revtree::RevTree;
 use crate::document::{Attachment, DocId, Rev, RevHash};
 use crate::storage::values::{self, Change, EventKind, Head, Local, State};
-use crate::storage::{Batch, Durability, Expect, Table, keys};
+use crate::storage::{Batch, Durability, Expect, StorageError, Table, keys};
 
 use super::apply::{self, Place};
 use super::attachments::UploadedChunks;
@@ -19,6 +19,9 @@ use super::{
     Admitted, Base, Database, DatabaseError, Edit, EditAttachment, EditOutcome, LocalEdit,
     LocalOutcome, PurgeOutcome, Source,
 };
+
+/// How often the end of a database is tried while indexes come into being.
+const DESTRUCTION_ATTEMPTS: usize = 8;
 
 /// Called once the group has committed or failed.
 type Finish = Box<dyn FnOnce(Result<(), DatabaseError>) + Send>;
@@ -170,7 +173,6 @@ impl<'a> Group<'a> {
                 self.answer(Ok(()), answer)
             }
             Work::Destroy(answer) => {
-                self.db.write_destruction(&mut self.batch);
                 self.destroys = true;
                 self.answer(Ok(()), answer)
             }
@@ -464,7 +466,7 @@ impl<'a> Group<'a> {
 
     fn commit(&mut self) -> Result<(), DatabaseError> {
         let mut batch = std::mem::take(&mut self.batch);
-        if batch.is_empty() && self.state == self.state_before {
+        if batch.is_empty() && self.state == self.state_before && !self.destroys {
             return Ok(());
         }
         let key = keys::state(self.db.number);
@@ -476,7 +478,10 @@ impl<'a> Group<'a> {
         }
         let event = (self.destroys || updated).then(|| self.db.write_event(&mut batch, kind));
         self.db.pendings.begin();
-        let committed = self.db.engine.commit(batch, Durability::Synced);
+        let committed = match self.destroys {
+            true => self.commit_destruction(&batch),
+            false => self.db.engine.commit(batch, Durability::Synced),
+        };
         if committed.is_err() {
             self.db.pendings.note(&[]);
         }
@@ -495,5 +500,18 @@ impl<'a> Group<'a> {
         self.db.publish(self.state, std::mem::take(&mut self.settings), self.destroys);
         self.db.pendings.note(&self.moved);
         Ok(())
+    }
+
+    /// A first index that comes into being meanwhile must go too: the batch is made anew.
+    fn commit_destruction(&self, batch: &Batch) -> Result<(), StorageError> {
+        let mut attempts = 0..DESTRUCTION_ATTEMPTS;
+        loop {
+            let mut attempt = batch.clone();
+            self.db.write_destruction(&mut attempt)?;
+            match self.db.engine.commit(attempt, Durability::Synced) {
+                Err(StorageError::Precondition) if attempts.next().is_some() => {}
+                other => return other,
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::design::Validator;
 use crate::storage::keys::{self, DbNumber};
 use crate::storage::values::{self, DatabaseEntry, EventKind, State};
-use crate::storage::{Batch, Engine, StorageError, Table};
+use crate::storage::{Batch, Engine, Expect, StorageError, Table, view_keys};
 
 use super::compact::Compaction;
 use super::design_cache::DesignCache;
@@ -146,6 +146,26 @@ impl Database {
         self.entry.partitioned
     }
 
+    /// The store, for layers that keep records of their own beside the database's. What belongs
+    /// to documents is written by the database alone.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    /// The number that the keys of its records begin with.
+    #[must_use]
+    pub fn number(&self) -> DbNumber {
+        self.number
+    }
+
+    /// Lets a batch commit only while there is this database, and never beside the batch that
+    /// deletes it.
+    pub fn expect_existence(&self, batch: &mut Batch) {
+        let key = keys::catalogue_database(self.name.as_str());
+        batch.expect(Table::Catalogue, key, Expect::Is(self.entry.encode()));
+    }
+
     /// Seconds since 1970.
     #[must_use]
     pub fn created_s(&self) -> u64 {
@@ -230,7 +250,13 @@ impl Database {
     }
 
     /// Everything that goes when the database goes.
-    pub(super) fn write_destruction(&self, batch: &mut Batch) {
+    ///
+    /// # Errors
+    /// Where the store cannot be read. The batch fails with [`StorageError::Precondition`] where
+    /// the database gets its first index meanwhile, and is then to be made anew.
+    pub(super) fn write_destruction(&self, batch: &mut Batch) -> Result<(), StorageError> {
+        self.expect_existence(batch);
+        self.write_destruction_of_indexes(batch)?;
         batch.delete(Table::Catalogue, keys::catalogue_database(self.name.as_str()));
         // A range tombstone slows everyone's reads for a while: the few records that every
         // database has go one by one, and an empty one has no others.
@@ -242,7 +268,7 @@ impl Database {
             batch.delete_range(Table::Databases, keys::purges(self.number));
         }
         if state == State::default() {
-            return;
+            return Ok(());
         }
         let range = keys::database_range(self.number);
         for table in [
@@ -255,6 +281,22 @@ impl Database {
         ] {
             batch.delete_range(table, range.clone());
         }
+        Ok(())
+    }
+
+    /// Nothing where the database never had an index, which the batch then relies on.
+    fn write_destruction_of_indexes(&self, batch: &mut Batch) -> Result<(), StorageError> {
+        let next = view_keys::next_index(self.number);
+        let Some(value) = self.engine.get(Table::Indexes, &next)? else {
+            batch.expect(Table::Indexes, next, Expect::Absent);
+            return Ok(());
+        };
+        batch.expect(Table::Indexes, next, Expect::Is(value));
+        let range = keys::database_range(self.number);
+        for table in [Table::Indexes, Table::ViewRows, Table::ViewBlocks, Table::ViewEmits] {
+            batch.delete_range(table, range.clone());
+        }
+        Ok(())
     }
 
     /// Adds this database's event to the batch that causes it.
@@ -296,7 +338,7 @@ impl Database {
 /// What a fresh database's records are, for the batch that creates it.
 pub(super) fn write_creation(batch: &mut Batch, name: &DatabaseName, entry: &DatabaseEntry) {
     let key = keys::catalogue_database(name.as_str());
-    batch.expect(Table::Catalogue, key.clone(), crate::storage::Expect::Absent);
+    batch.expect(Table::Catalogue, key.clone(), Expect::Absent);
     batch.put(Table::Catalogue, key, entry.encode());
     let state = State::default().encode();
     batch.put(Table::Databases, keys::state(entry.number), state);

@@ -2,10 +2,13 @@
 
 use std::sync::OnceLock;
 
+use md5::{Digest as _, Md5};
 use serde_json::{Map, Value};
 
 use crate::document::{DocId, Document, Rev};
 use crate::sandbox::{Code, Program};
+
+use super::view_signature;
 
 /// A design document as it is stored.
 #[derive(Debug)]
@@ -17,6 +20,7 @@ pub struct Ddoc {
     /// The WebAssembly module that it names.
     module: Option<Vec<u8>>,
     program: OnceLock<Program>,
+    signature: OnceLock<String>,
 }
 
 impl Ddoc {
@@ -28,7 +32,8 @@ impl Ddoc {
     pub fn new(document: &Document, module: Option<Vec<u8>>) -> Result<Self, serde_json::Error> {
         let body = serde_json::from_slice(&document.body)?;
         let (id, rev) = (document.id.clone(), document.rev.clone());
-        Ok(Self { id, rev, body, module, program: OnceLock::new() })
+        let (program, signature) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { id, rev, body, module, program, signature })
     }
 
     /// Its name without `_design/`.
@@ -60,6 +65,17 @@ impl Ddoc {
                 whole.extend(self.body.clone());
                 Program::new(Code::Design { json: Value::Object(whole).to_string() })
             }
+        })
+    }
+
+    /// Names what its views compute: an index is kept as long as a design document has its
+    /// signature.
+    pub fn signature(&self) -> &str {
+        self.signature.get_or_init(|| {
+            let views = view_signature(&self.body);
+            let Some(module) = &self.module else { return views };
+            let digest = Md5::new().chain_update(&views).chain_update(module).finalize();
+            format!("{:032x}", u128::from_be_bytes(digest.into()))
         })
     }
 

@@ -11,7 +11,7 @@ use crate::document::{Attachment, Digest, DocId, Document, Encoding, Rev, RevHas
 use super::keys::{BlobId, DbNumber};
 use super::{StorageError, Table};
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// Catalogue: what a database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -206,11 +206,6 @@ impl<'a> Reader<'a> {
         let length = self.number()?;
         let bytes = self.take(length)?;
         std::str::from_utf8(bytes).map_err(|_| self.corrupt("a text is not UTF-8"))
-    }
-
-    pub(super) fn bytes(&mut self) -> Read<&'a [u8]> {
-        let length = self.number()?;
-        self.take(length)
     }
 
     fn id(&mut self) -> Read<DocId> {

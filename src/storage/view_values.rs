@@ -1,8 +1,6 @@
 //! The values of view indexes. docs/storage-format.md shows every byte.
 
-use std::borrow::Cow;
-
-use super::values::{Read, Reader, Writer};
+use super::values::{Read, Reader, VERSION, Writer};
 use super::view_keys::{IndexNumber, ViewNumber};
 use super::{StorageError, Table};
 
@@ -10,6 +8,8 @@ use super::{StorageError, Table};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexEntry {
     pub number: IndexNumber,
+    /// The version of what lies in the other tables of views.
+    pub format: u64,
     /// The sequence of the database up to which changes are in.
     pub seq: u64,
     /// The purge up to which purged documents are out.
@@ -33,29 +33,20 @@ pub struct ViewRow<'a> {
     pub value: &'a str,
 }
 
-/// Blocks: the blocks of the level below that a block is made of, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block<'a> {
-    pub level: u8,
-    pub parts: Vec<BlockPart<'a>>,
-}
-
-/// A block as the block that it is a part of knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlockPart<'a> {
-    /// Of its first row; empty for the first block of a level.
-    pub place: Cow<'a, [u8]>,
-    /// Its rows.
+/// Blocks: how many rows, and what each reduce of the view makes of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Block {
     pub count: u64,
-    /// What each reduce of the view makes of its rows; nothing where it has none.
-    pub states: Vec<Cow<'a, [u8]>>,
+    pub reduced: Vec<Vec<u8>>,
 }
 
-/// A row that a document has in an index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EmittedRow {
+/// A row that a document has in an index. Rows of the same view and key are numbered, from 0, in
+/// the order in which they stand in a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EmittedRow<'a> {
     pub view: ViewNumber,
-    pub place: Vec<u8>,
+    /// The part of its place before the document's id.
+    pub key: &'a [u8],
     /// Bytes of its key's and value's JSON.
     pub external_bytes: u64,
     /// A hash of its key's and value's JSON.
@@ -67,6 +58,7 @@ impl IndexEntry {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         out.number(u64::from(self.number.0));
+        out.number(self.format);
         out.number(self.seq);
         out.number(self.purge_seq);
         out.number(self.fresh_until);
@@ -82,6 +74,7 @@ impl IndexEntry {
         let mut reader = Reader::new(Table::Indexes, value)?;
         let number = u32::try_from(reader.number()?);
         let number = number.map_err(|_| reader.corrupt("an index number is too large"))?;
+        let format = reader.number()?;
         let (seq, purge_seq, fresh_until) = (reader.number()?, reader.number()?, reader.number()?);
         let summarised = reader.byte()? == 1;
         let collator_version = reader.text()?.to_owned();
@@ -90,6 +83,7 @@ impl IndexEntry {
         let rows = (0..count).map(|_| reader.number()).collect::<Read<_>>()?;
         Ok(Self {
             number: IndexNumber(number),
+            format,
             seq,
             purge_seq,
             fresh_until,
@@ -104,7 +98,8 @@ impl IndexEntry {
 impl<'a> ViewRow<'a> {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new();
+        let mut out = Writer(Vec::with_capacity(self.key.len() + self.value.len() + 4));
+        out.byte(VERSION);
         out.bytes(self.key.as_bytes());
         out.0.extend_from_slice(self.value.as_bytes());
         out.0
@@ -119,60 +114,37 @@ impl<'a> ViewRow<'a> {
     }
 }
 
-impl<'a> Block<'a> {
+impl Block {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
-        out.byte(self.level);
-        let reduces = self.parts.iter().map(|part| part.states.len()).max().unwrap_or(0);
-        out.number(reduces as u64);
-        out.number(self.parts.len() as u64);
-        for part in &self.parts {
-            out.bytes(&part.place);
-            out.number(part.count);
-            if part.count > 0 {
-                part.states.iter().for_each(|state| out.bytes(state));
-            }
-        }
+        out.number(self.count);
+        out.number(self.reduced.len() as u64);
+        self.reduced.iter().for_each(|reduced| out.bytes(reduced));
         out.0
     }
 
-    pub fn decode(value: &'a [u8]) -> Result<Self, StorageError> {
+    pub fn decode(value: &[u8]) -> Result<Self, StorageError> {
         let mut reader = Reader::new(Table::ViewBlocks, value)?;
-        let level = reader.byte()?;
+        let count = reader.number()?;
         let reduces = reader.count()?;
-        let count = reader.count()?;
-        let mut parts = Vec::with_capacity(count);
-        for _ in 0..count {
-            let place = reader.bytes()?.into();
-            let count = reader.number()?;
-            let reduces = if count > 0 { reduces } else { 0 };
-            let states = (0..reduces).map(|_| Ok(reader.bytes()?.into())).collect::<Read<_>>()?;
-            parts.push(BlockPart { place, count, states });
+        let mut reduced = Vec::with_capacity(reduces);
+        for _ in 0..reduces {
+            let length = reader.number()?;
+            reduced.push(reader.take(length)?.to_vec());
         }
-        Ok(Self { level, parts })
-    }
-}
-
-impl BlockPart<'_> {
-    #[must_use]
-    pub fn into_owned(self) -> BlockPart<'static> {
-        BlockPart {
-            place: self.place.into_owned().into(),
-            count: self.count,
-            states: self.states.into_iter().map(|state| state.into_owned().into()).collect(),
-        }
+        Ok(Self { count, reduced })
     }
 }
 
 /// Emits: all rows of one document in one index.
 #[must_use]
-pub fn encode_emits(rows: &[EmittedRow]) -> Vec<u8> {
+pub fn encode_emits<'a>(rows: impl ExactSizeIterator<Item = EmittedRow<'a>>) -> Vec<u8> {
     let mut out = Writer::new();
     out.number(rows.len() as u64);
     for row in rows {
         out.number(u64::from(row.view.0));
-        out.bytes(&row.place);
+        out.bytes(row.key);
         out.number(row.external_bytes);
         out.0.extend_from_slice(&row.content.to_be_bytes());
     }
@@ -180,7 +152,7 @@ pub fn encode_emits(rows: &[EmittedRow]) -> Vec<u8> {
 }
 
 /// The rows in a record of the table of emits.
-pub fn decode_emits(value: &[u8]) -> Result<Vec<EmittedRow>, StorageError> {
+pub fn decode_emits(value: &[u8]) -> Result<Vec<EmittedRow<'_>>, StorageError> {
     let mut reader = Reader::new(Table::ViewEmits, value)?;
     let count = reader.count()?;
     let mut rows = Vec::with_capacity(count);
@@ -188,10 +160,10 @@ pub fn decode_emits(value: &[u8]) -> Result<Vec<EmittedRow>, StorageError> {
         let view = u16::try_from(reader.number()?)
             .map_err(|_| reader.corrupt("a view number is too large"))?;
         let length = reader.number()?;
-        let place = reader.take(length)?.to_vec();
+        let key = reader.take(length)?;
         let external_bytes = reader.number()?;
         let content = u64::from_be_bytes(reader.array()?);
-        rows.push(EmittedRow { view: ViewNumber(view), place, external_bytes, content });
+        rows.push(EmittedRow { view: ViewNumber(view), key, external_bytes, content });
     }
     Ok(rows)
 }
@@ -204,6 +176,7 @@ mod tests {
     fn values_round_trip() {
         let entry = IndexEntry {
             number: IndexNumber(7),
+            format: 1,
             seq: 1000,
             purge_seq: 2,
             fresh_until: 999,
@@ -216,22 +189,17 @@ mod tests {
         let row = ViewRow { key: "[1,\"é\"]", value: "null" };
         let encoded = row.encode();
         assert_eq!(ViewRow::decode(&encoded).unwrap(), row);
-        let part = |place: &'static [u8], count, states: &[&'static [u8]]| BlockPart {
-            place: place.into(),
-            count,
-            states: states.iter().map(|state| (*state).into()).collect(),
-        };
-        let parts = vec![part(b"", 0, &[]), part(b"ab", 130, &[b"1", b""])];
-        let block = Block { level: 2, parts };
+        let block = Block { count: 130, reduced: vec![b"1".to_vec(), Vec::new()] };
         assert_eq!(Block::decode(&block.encode()).unwrap(), block);
         let emitted = EmittedRow {
             view: ViewNumber(300),
-            place: vec![0, 1, 255],
+            key: &[0, 1, 255],
             external_bytes: 12,
             content: u64::MAX,
         };
-        let rows = vec![emitted.clone(), emitted];
-        assert_eq!(decode_emits(&encode_emits(&rows)).unwrap(), rows);
-        assert!(decode_emits(&encode_emits(&rows)[..9]).is_err());
+        let rows = [emitted, emitted];
+        let encoded = encode_emits(rows.into_iter());
+        assert_eq!(decode_emits(&encoded).unwrap(), rows);
+        assert!(decode_emits(&encoded[..9]).is_err());
     }
 }

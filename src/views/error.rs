@@ -17,9 +17,15 @@ pub enum ViewsError {
     /// No engine here runs this language.
     #[error("{0}")]
     UnknownLanguage(String),
+    /// A document whose id names no partition, in an index that is kept by partition.
+    #[error("{0} is in no partition")]
+    NoPartition(String),
     /// The index was dropped while it was being used.
     #[error("Design document was updated or deleted.")]
     Dropped,
+    /// Who had the duty to update the index gave it up.
+    #[error("the update of the index was interrupted")]
+    Interrupted,
 }
 
 impl From<StorageError> for ViewsError {

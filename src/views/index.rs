@@ -1,26 +1,29 @@
-//! The indexes that are in use, and who waits for them.
+//! One index of one database: what is stored of it, how far it has come, and who waits for it.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::collation::collator_version;
 use crate::database::Database;
-use crate::design::{Ddoc, Functions};
+use crate::storage::view_keys::{IndexNumber, ViewAddress, ViewNumber};
+use crate::storage::view_values::IndexEntry;
+use crate::storage::{Engine, Snapshot, StorageError, Table, view_keys};
 
-use super::{ViewGroup, ViewsError};
+use super::registry::Server;
+use super::updater::{Building, Duty, Progress};
+use super::{Blocks, Mapper, ReduceFunction, Reducer, Updater, ViewGroup, ViewsError};
 
-/// The view indexes of the server.
-#[derive(Debug)]
-pub struct Views {
-    #[expect(dead_code, reason = "builds call them")]
-    functions: Arc<Functions>,
-}
+/// The version of what is stored of an index beside its entry. An index of another version is
+/// built anew.
+pub(super) const FORMAT: u64 = 1;
 
 /// What those who wait for an index are told.
 #[derive(Debug, Clone, Default)]
 pub struct Reached {
-    /// The database's sequence up to which changes are in.
+    /// The database's sequence up to which changes are in, none of them missing because its
+    /// document changed again meanwhile.
     pub seq: u64,
     /// The database's purge sequence up to which purged documents are out.
     pub purge_seq: u64,
@@ -28,18 +31,6 @@ pub struct Reached {
     pub updates: u64,
     /// Why the last of them failed.
     pub failure: Option<ViewsError>,
-}
-
-/// A build under way, for `_active_tasks`.
-#[derive(Debug, Clone)]
-pub struct Building {
-    pub db: Arc<Database>,
-    pub design_document: String,
-    pub changes_done: u64,
-    pub total_changes: u64,
-    /// Seconds since 1970.
-    pub started_s: u64,
-    pub updated_s: u64,
 }
 
 /// What `_info` tells of an index.
@@ -59,49 +50,100 @@ pub struct IndexInfo {
 /// One index of one database.
 #[derive(Debug)]
 pub struct Index {
+    pub(super) server: Arc<Server>,
+    pub(super) db: Arc<Database>,
+    /// The id of the design document that it was opened for; others may share it.
+    design_document: String,
     group: ViewGroup,
-    reached: watch::Sender<Reached>,
-}
-
-/// The duty to bring an index up to date.
-#[derive(Debug)]
-pub struct Updater {
-    #[expect(dead_code, reason = "it is what is updated")]
-    index: Arc<Index>,
-}
-
-impl Views {
-    #[must_use]
-    pub fn new(functions: Arc<Functions>) -> Self {
-        Self { functions }
-    }
-
-    /// The index of a design document's views; nothing is built or written yet.
-    ///
-    /// # Errors
-    /// Where the language is not known, or the store cannot be read.
-    pub fn index(&self, db: &Arc<Database>, ddoc: &Ddoc) -> Result<Arc<Index>, ViewsError> {
-        let group = ViewGroup::of(ddoc, db.is_partitioned())?;
-        Ok(Arc::new(Index { group, reached: watch::Sender::new(Reached::default()) }))
-    }
-
-    /// The builds under way.
-    #[must_use]
-    pub fn building(&self) -> Vec<Building> {
-        Vec::new()
-    }
-
-    /// Drops the indexes of a database whose signatures are not among `kept`.
-    pub fn cleanup(&self, db: &Arc<Database>, kept: &HashSet<String>) -> Result<(), ViewsError> {
-        let _ = (db, kept);
-        Ok(())
-    }
+    /// What maps documents, or why nothing does.
+    pub(super) mapper: Result<Arc<dyn Mapper>, ViewsError>,
+    pub(super) reached: watch::Sender<Reached>,
+    duty: Mutex<Duty>,
+    progress: Mutex<Option<Progress>>,
+    dropped: AtomicBool,
+    compacting: AtomicBool,
 }
 
 impl Index {
+    /// Reads how far the stored index has come.
+    pub(super) fn open(
+        server: Arc<Server>,
+        db: Arc<Database>,
+        design_document: String,
+        group: ViewGroup,
+        mapper: Result<Arc<dyn Mapper>, ViewsError>,
+    ) -> Result<Self, ViewsError> {
+        let index = Self {
+            server,
+            db,
+            design_document,
+            group,
+            mapper,
+            reached: watch::Sender::new(Reached::default()),
+            duty: Mutex::default(),
+            progress: Mutex::default(),
+            dropped: AtomicBool::new(false),
+            compacting: AtomicBool::new(false),
+        };
+        if let Some(entry) = index.entry(index.engine().snapshot().as_ref())? {
+            index.reached.send_modify(|reached| {
+                reached.seq = entry.seq;
+                reached.purge_seq = entry.purge_seq;
+            });
+        }
+        Ok(index)
+    }
+
     #[must_use]
     pub fn group(&self) -> &ViewGroup {
         &self.group
+    }
+
+    pub(super) fn engine(&self) -> &dyn Engine {
+        self.db.engine().as_ref()
+    }
+
+    pub(super) fn key(&self) -> Vec<u8> {
+        view_keys::index(self.db.number(), &self.group.signature)
+    }
+
+    /// What is stored of it; none where nothing is, or nothing that can be used.
+    pub(super) fn entry(
+        &self,
+        snapshot: &dyn Snapshot,
+    ) -> Result<Option<IndexEntry>, StorageError> {
+        let Some(value) = snapshot.get(Table::Indexes, &self.key())? else { return Ok(None) };
+        let entry = IndexEntry::decode(&value)?;
+        Ok(self.fits(&entry).then_some(entry))
+    }
+
+    /// Whether what is stored is what this program would store.
+    pub(super) fn fits(&self, entry: &IndexEntry) -> bool {
+        entry.format == FORMAT
+            && entry.collator_version == collator_version()
+            && entry.rows.len() == self.group.maps.len()
+    }
+
+    pub(super) fn address(&self, index: IndexNumber, view: u16) -> ViewAddress {
+        ViewAddress { db: self.db.number(), index, view: ViewNumber(view) }
+    }
+
+    /// The reduces of a view's rows, of all views that share them.
+    pub(super) fn reduces(&self, view: u16) -> &[ReduceFunction] {
+        let map = self.group.maps.get(usize::from(view));
+        map.map(|map| map.reduces.as_slice()).unwrap_or_default()
+    }
+
+    pub(super) fn reducer(&self) -> Reducer<'_> {
+        self.server.reducer()
+    }
+
+    pub(super) fn blocks(&self, index: IndexNumber, view: u16) -> Blocks<'_> {
+        Blocks {
+            address: self.address(index, view),
+            reduces: self.reduces(view),
+            reducer: self.reducer(),
+        }
     }
 
     /// How far it has come (what is stored, before there is an update); who holds this counts as
@@ -111,22 +153,83 @@ impl Index {
         self.reached.subscribe()
     }
 
-    /// The duty to bring the index up to what the database has now; none where somebody has it.
+    pub(super) fn lock_duty(&self) -> MutexGuard<'_, Duty> {
+        self.duty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lock_progress(&self) -> MutexGuard<'_, Option<Progress>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The duty to bring the index up to what the database has now; none where somebody has it,
+    /// who will see to this too.
     #[must_use]
     pub fn update(self: &Arc<Self>) -> Option<Updater> {
-        Some(Updater { index: self.clone() })
+        let wanted = self.db.state().update_seq;
+        self.lock_duty().take(wanted).then(|| Updater::new(self.clone()))
+    }
+
+    pub(super) fn building(&self) -> Option<Building> {
+        let progress = (*self.lock_progress())?;
+        Some(Building {
+            db: self.db.clone(),
+            design_document: self.design_document.clone(),
+            changes_done: progress.changes_done,
+            total_changes: progress.total_changes,
+            started_s: progress.started_s,
+            updated_s: progress.updated_s,
+        })
+    }
+
+    pub(super) fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_dropped(&self) {
+        self.dropped.store(true, Ordering::Release);
     }
 
     /// What `_info` tells.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
     pub fn info(&self) -> Result<IndexInfo, ViewsError> {
-        Ok(IndexInfo::default())
+        let entry = self.entry(self.engine().snapshot().as_ref())?;
+        let update_seq = self.db.state().update_seq;
+        let mut info = IndexInfo {
+            pending: update_seq,
+            updating: self.lock_duty().is_taken(),
+            waiting_clients: self.reached.receiver_count() as u64,
+            compacting: self.compacting.load(Ordering::Acquire),
+            ..IndexInfo::default()
+        };
+        if let Some(entry) = entry {
+            info.seq = entry.seq;
+            info.purge_seq = entry.purge_seq;
+            info.pending = update_seq.saturating_sub(entry.seq);
+            info.external_bytes = entry.external_bytes;
+            let range = view_keys::index_range(self.db.number(), entry.number);
+            let tables = [Table::ViewRows, Table::ViewBlocks, Table::ViewEmits];
+            let bytes = |table: Table| self.engine().approximate_bytes(table, &range);
+            info.file_bytes = tables.map(bytes).iter().sum();
+        }
+        Ok(info)
     }
 
-    /// Reclaims the space of removed rows; blocks.
-    pub fn compact(&self) {}
-}
-
-impl Updater {
-    /// Brings the index up to date; blocks. Those who wait are told how it ended.
-    pub fn run(self) {}
+    /// Reclaims the space of removed rows; blocks. Where that is under way it returns at once.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn compact(&self) -> Result<(), ViewsError> {
+        let Some(entry) = self.entry(self.engine().snapshot().as_ref())? else { return Ok(()) };
+        if self.compacting.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let range = view_keys::index_range(self.db.number(), entry.number);
+        for table in [Table::ViewRows, Table::ViewBlocks, Table::ViewEmits] {
+            self.engine().compact(table, &range);
+        }
+        self.compacting.store(false, Ordering::Release);
+        Ok(())
+    }
 }

@@ -11,17 +11,24 @@
 //! at a time.
 
 mod blocks;
+mod build;
 mod error;
 mod group;
 mod index;
+mod mapper;
 mod query;
 mod reduce;
+mod registry;
+mod updater;
 
 pub use blocks::{Blocks, RowChange};
 pub use error::ViewsError;
 pub use group::{Collation, View, ViewGroup};
-pub use index::{Building, Index, IndexInfo, Reached, Updater, Views};
+pub use index::{Index, IndexInfo, Reached};
+pub use mapper::{MakeMapper, Mapper};
 pub use query::{
     Grouping, MapHeader, MapReader, MapRow, RangeQuery, ReduceReader, ReduceRow, ReducedValue,
 };
 pub use reduce::{ReduceFunction, ReduceGroup, ReduceInput, ReducedState, Reducer};
+pub use registry::Views;
+pub use updater::{Building, Updater};

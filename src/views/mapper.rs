@@ -1,0 +1,68 @@
+//! What makes rows of documents.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::design::{Ddoc, Functions};
+use crate::sandbox::{Code, MapResults, Program};
+
+use super::{ViewGroup, ViewsError};
+
+/// The map functions of one index.
+pub trait Mapper: Send + Sync + fmt::Debug {
+    /// Maps documents, each a JSON object, with every map of the index. Called from several
+    /// threads at once.
+    ///
+    /// # Errors
+    /// Where the index cannot be built; a document that a function cannot map is no error.
+    fn map(&self, documents: Vec<String>) -> Result<MapResults, ViewsError>;
+}
+
+/// Makes the mapper of a design document's views, which are given with their map's source in the
+/// order in which their results are wanted.
+pub type MakeMapper =
+    Arc<dyn Fn(&Ddoc, &[&Value]) -> Result<Arc<dyn Mapper>, ViewsError> + Send + Sync>;
+
+/// Maps in the sandbox.
+#[derive(Debug)]
+struct SandboxMapper {
+    functions: Arc<Functions>,
+    program: Program,
+}
+
+impl Mapper for SandboxMapper {
+    fn map(&self, documents: Vec<String>) -> Result<MapResults, ViewsError> {
+        Ok(self.functions.sandbox().map(&self.program, documents)?)
+    }
+}
+
+/// The mapper of a language whose functions the sandbox runs.
+pub(super) fn sandbox_mapper(
+    functions: &Arc<Functions>,
+    ddoc: &Ddoc,
+    group: &ViewGroup,
+) -> Result<Arc<dyn Mapper>, ViewsError> {
+    let sources = group.maps.iter().map(|map| match &map.source {
+        Value::String(source) => source.clone(),
+        other => other.to_string(),
+    });
+    let sources: Vec<String> = sources.collect();
+    let code = match group.language.to_ascii_lowercase().as_str() {
+        "javascript" => Code::Maps { sources, modules: modules(ddoc) },
+        "wasm" => {
+            let module = ddoc.module().unwrap_or_default().to_vec();
+            Code::Wasm { module, maps: sources }
+        }
+        _ => return Err(ViewsError::UnknownLanguage(group.language.clone())),
+    };
+    Ok(Arc::new(SandboxMapper { functions: functions.clone(), program: Program::new(code) }))
+}
+
+/// The part of the design document that map functions may `require`.
+fn modules(ddoc: &Ddoc) -> Option<String> {
+    let lib = ddoc.body.get("views")?.get("lib")?;
+    let modules = Map::from_iter([("lib".to_owned(), lib.clone())]);
+    Some(Value::Object(modules).to_string())
+}

@@ -14,6 +14,7 @@ use crate::views::Views;
 mod apply;
 mod clock;
 pub mod log;
+pub mod recent_log;
 mod start;
 mod uuids;
 

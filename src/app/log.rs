@@ -5,9 +5,11 @@ use std::sync::OnceLock;
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::config::LogLevel;
+
+use super::recent_log;
 
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
@@ -15,7 +17,8 @@ static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 pub fn start(level: LogLevel) {
     let (filter, handle) = reload::Layer::new(filter(level));
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let lines = lines.with_filter(filter);
+    let started = tracing_subscriber::registry().with(lines).with(recent_log::layer()).try_init();
     if started.is_ok() {
         // Nobody else sets it: there is one log.
         let _ = FILTER.set(handle);

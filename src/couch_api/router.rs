@@ -51,6 +51,7 @@ async fn route_server(request: Request) -> Answer {
             request.require_server_admin()?;
             match path.as_slice() {
                 ["_active_tasks"] => server_info::active_tasks(&request),
+                ["_log"] => server_info::log(&request),
                 ["_membership"] => server_info::membership(&request),
                 ["_db_updates"] => db_updates::db_updates(request).await,
                 ["_node", ..] => node::node(request).await,

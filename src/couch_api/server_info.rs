@@ -1,5 +1,5 @@
 //! Resources that tell about the server: `/`, `/_up`, `/_uuids`, `/_membership`,
-//! `/_active_tasks`, and `/_replicate`.
+//! `/_active_tasks`, `/_log`, and `/_replicate`.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::app::now_s;
+use crate::app::{now_s, recent_log};
 use crate::config::MaintenanceMode;
 use crate::database::{Compaction, Database};
 use crate::views::Building;
@@ -18,6 +18,8 @@ use super::respond::{self, Answer};
 
 /// The release of CouchDB whose API is spoken.
 const API_VERSION: &str = "3.5.0";
+/// Bytes of the log that are shown where nobody says how many.
+const LOG_BYTES: usize = 1000;
 /// What a CouchDB without its optional engines names.
 const FEATURES: [&str; 5] =
     ["access-ready", "partitioned", "pluggable-storage-engines", "reshard", "scheduler"];
@@ -50,6 +52,23 @@ pub fn up(request: &Request) -> Answer {
         MaintenanceMode::On => down("maintenance_mode"),
         MaintenanceMode::NoLoadBalancer => down("nolb"),
     }
+}
+
+/// `GET /_log`: the last lines of the log, which CouchDB had until 2.0. What functions of design
+/// documents log is among them.
+pub fn log(request: &Request) -> Answer {
+    request.allow(&[Method::GET], "GET,HEAD")?;
+    let number = |name: &str, default: usize| match request.query.get(name) {
+        None => Ok(default),
+        Some(text) => text.parse().map_err(|_| {
+            ApiError::query(format!("Invalid value for integer: {}", Value::from(text)))
+        }),
+    };
+    let text = recent_log::read(number("bytes", LOG_BYTES)?, number("offset", 0)?);
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let response = Response::new(text.into());
+    let response = respond::with(response, header::CONTENT_TYPE, "text/plain; charset=utf-8");
+    Ok(respond::with(response, header::CACHE_CONTROL, "must-revalidate"))
 }
 
 /// `GET /_uuids`.

@@ -35,22 +35,20 @@ const PARAMETERS: [&str; 12] = [
     "deleted",
 ];
 
-/// `/db/_design%2Fx`: the path with a slash is the document's own.
-pub fn redirect_to_design(request: &Request, db: &Database, id: &DocId, rest: &str) -> Response {
-    let name = id.as_str().strip_prefix("_design/").unwrap_or_default();
-    let mut location = format!(
-        "{}/{}/_design/{}",
-        request.base_url(),
-        encode_segment(db.name().as_str()),
-        encode_segment(name)
-    );
-    if !rest.is_empty() {
-        location.push('/');
-        location.push_str(rest);
-    }
+/// `/db/_design%2Fx`: the same path with a slash is the document's own.
+///
+/// # Errors
+/// 404 where the path spells the name in yet another way.
+pub fn redirect_to_design(request: &Request) -> Answer {
+    const ENCODED: &str = "_design%2f";
+    let path = request.raw_path.as_str();
+    let at = path.to_ascii_lowercase().find(ENCODED).ok_or_else(ApiError::missing)?;
+    let (before, rest) = path.split_at(at);
+    let rest = rest.get(ENCODED.len()..).unwrap_or_default();
+    let location = format!("{}{before}_design/{rest}", request.base_url());
     let mut response = Response::default();
     *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
-    respond::with(response, header::LOCATION, &location)
+    Ok(respond::with(response, header::LOCATION, &location))
 }
 
 /// `GET /{db}/{id}`.

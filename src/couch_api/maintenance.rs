@@ -88,12 +88,6 @@ pub fn shards(request: &Request) -> Answer {
     }
 }
 
-/// `POST /{db}/_temp_view`.
-pub fn temp_view(request: &Request) -> Answer {
-    request.allow(&[Method::POST], "POST")?;
-    Err(ApiError::Gone)
-}
-
 /// Resources of queries that this server does not answer yet.
 pub fn later_post(request: &Request) -> Answer {
     request.allow(&[Method::POST], "POST")?;

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::auth::UserCtx;
 use crate::config::Settings;
 use crate::database::{Database, DatabaseName};
-use crate::document::{DocId, Rev};
+use crate::document::{DocId, DocIdError, Rev};
 use crate::http::gzip;
 use crate::http::path::Plus;
 
@@ -243,7 +243,7 @@ fn inflate(bytes: &[u8], limit: u64) -> Result<Bytes, ApiError> {
 pub fn check_doc_id(db: &Database, settings: &Settings, id: &str) -> Result<DocId, ApiError> {
     let parsed = DocId::parse(id)?;
     if settings.couchdb.max_document_id_length.is_some_and(|max| id.len() as u64 > max) {
-        return Err(crate::document::DocIdError::TooLong.into());
+        return Err(DocIdError::TooLong.into());
     }
     if db.is_partitioned() && !parsed.is_design() && !parsed.is_local() {
         check_partition(id)?;
@@ -255,7 +255,7 @@ fn check_partition(id: &str) -> Result<(), ApiError> {
     match id.split_once(':') {
         None => Err(ApiError::NoPartition),
         Some(("", _)) => Err(ApiError::IllegalPartition { reason: "Partition must not be empty" }),
-        Some((_, "")) => Err(ApiError::NoPartition),
+        Some((_, "")) => Err(DocIdError::Empty.into()),
         Some(_) => Ok(()),
     }
 }

@@ -117,7 +117,7 @@ async fn route_database(request: Request) -> Answer {
         [_, "_search_cleanup" | "_nouveau_cleanup"] => maintenance::cleanup(&request, role),
         [_, "_sync_shards"] => maintenance::sync_shards(&request),
         [_, "_shards", ..] => maintenance::shards(&request),
-        [_, "_temp_view"] => maintenance::temp_view(&request),
+        [_, "_temp_view"] => Err(ApiError::Gone),
         [_, "_find" | "_explain"] => maintenance::later_post(&request),
         [_, "_partition", ..] => partitions::partition(request, db, role).await,
         [_, "_local", ..] => route_local(request, db).await,
@@ -192,10 +192,10 @@ async fn route_design_action(request: Request, db: Arc<Database>, id: DocId, rol
 /// `/db/_design%2Fname`: reads are sent to the path with a slash.
 async fn redirect_design(request: Request, db: Arc<Database>, role: Role) -> Answer {
     let id = path_id(&request, &db, request.path.get(1).map_or("", String::as_str))?;
-    let rest = request.path.get(2..).unwrap_or_default().join("/");
     if request.method == Method::GET {
-        return Ok(documents::redirect_to_design(&request, &db, &id, &rest));
+        return documents::redirect_to_design(&request);
     }
+    let rest = request.path.get(2..).unwrap_or_default().join("/");
     if rest.is_empty() {
         route_document(request, db, id, role).await
     } else {

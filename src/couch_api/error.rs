@@ -269,7 +269,9 @@ fn incoming(error: &IncomingError) -> &'static str {
 fn design(error: &DesignError) -> (StatusCode, &'static str) {
     match error {
         DesignError::InvalidDesignDoc { .. } => (StatusCode::BAD_REQUEST, "invalid_design_doc"),
-        DesignError::CompilationError { .. } => (StatusCode::BAD_REQUEST, "compilation_error"),
+        DesignError::CompilationError { .. }
+        | DesignError::FunctionCompilation { .. }
+        | DesignError::ModuleCompilation(_) => (StatusCode::BAD_REQUEST, "compilation_error"),
         DesignError::MissingFunction => (StatusCode::NOT_FOUND, "not_found"),
         DesignError::NotCompiled(CompileError::Pool(_)) => {
             (StatusCode::SERVICE_UNAVAILABLE, "service unavailable")

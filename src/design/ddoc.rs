@@ -1,14 +1,14 @@
-//! A design document that is ready to be used: its members, and its functions as a program.
+//! A design document that is ready to be used: its members, and its functions as programs.
 
 use std::sync::OnceLock;
 
-use md5::{Digest as _, Md5};
 use serde_json::{Map, Value};
 
 use crate::document::{DocId, Document, Rev};
-use crate::sandbox::{Code, Program};
+use crate::sandbox::{Code, Program, WasmCode, WasmModule};
 
-use super::view_signature;
+use super::signature::view_signature;
+use super::wasm::{self, ModuleSource};
 
 /// A design document as it is stored.
 #[derive(Debug)]
@@ -17,21 +17,25 @@ pub struct Ddoc {
     pub rev: Rev,
     /// Its members without those that begin with an underscore.
     pub body: Map<String, Value>,
-    /// The WebAssembly module that it names.
-    module: Option<Vec<u8>>,
+    /// The WebAssembly module that it names, or why there is none; nothing in other languages.
+    module: Option<Result<WasmModule, String>>,
     program: OnceLock<Program>,
     signature: OnceLock<String>,
 }
 
 impl Ddoc {
-    /// Reads a stored design document. `module` is the WebAssembly module that it names, where
+    /// Reads a stored design document. `attached` is the WebAssembly module that it names, where
     /// that is an attachment.
     ///
     /// # Errors
     /// Where the body is no JSON object, which what was stored always is.
-    pub fn new(document: &Document, module: Option<Vec<u8>>) -> Result<Self, serde_json::Error> {
-        let body = serde_json::from_slice(&document.body)?;
+    pub fn new(document: &Document, attached: Option<&[u8]>) -> Result<Self, serde_json::Error> {
+        let body: Map<String, Value> = serde_json::from_slice(&document.body)?;
         let (id, rev) = (document.id.clone(), document.rev.clone());
+        let module = wasm::is_wasm(&body).then(|| {
+            let source = ModuleSource::of(&body).map_err(|error| error.to_string())?;
+            source.module(attached).ok_or_else(|| source.missing())
+        });
         let (program, signature) = (OnceLock::new(), OnceLock::new());
         Ok(Self { id, rev, body, module, program, signature })
     }
@@ -56,15 +60,19 @@ impl Ddoc {
 
     /// Its functions outside of views.
     pub fn program(&self) -> &Program {
-        self.program.get_or_init(|| match &self.module {
-            Some(module) => Program::new(Code::Wasm { module: module.clone(), maps: Vec::new() }),
-            None => {
+        self.program.get_or_init(|| {
+            let in_wasm = self.in_wasm(|| {
+                let mut members = self.body.clone();
+                members.shift_remove(wasm::MEMBER);
+                WasmCode::Design(members)
+            });
+            in_wasm.unwrap_or_else(|| {
                 let mut whole = Map::new();
                 whole.insert("_id".to_owned(), self.id.as_str().into());
                 whole.insert("_rev".to_owned(), self.rev.to_string().into());
                 whole.extend(self.body.clone());
                 Program::new(Code::Design { json: Value::Object(whole).to_string() })
-            }
+            })
         })
     }
 
@@ -72,16 +80,44 @@ impl Ddoc {
     /// signature.
     pub fn signature(&self) -> &str {
         self.signature.get_or_init(|| {
-            let views = view_signature(&self.body);
-            let Some(module) = &self.module else { return views };
-            let digest = Md5::new().chain_update(&views).chain_update(module).finalize();
-            format!("{:032x}", u128::from_be_bytes(digest.into()))
+            view_signature(&self.body, self.module.as_ref().and_then(|module| module.as_ref().ok()))
         })
     }
 
-    /// The WebAssembly module that it names.
+    /// The map functions `sources` of its views: JavaScript, or the names of exports.
     #[must_use]
-    pub fn module(&self) -> Option<&[u8]> {
-        self.module.as_deref()
+    pub fn maps(&self, sources: Vec<String>) -> Program {
+        let in_wasm = self.in_wasm(|| WasmCode::Maps(sources.clone()));
+        in_wasm.unwrap_or_else(|| {
+            Program::new(Code::Maps { sources, modules: self.modules_of_views() })
+        })
+    }
+
+    /// The reduce function `source` of a view: JavaScript, or the name of an export.
+    #[must_use]
+    pub fn reduce(&self, source: &str) -> Program {
+        let in_wasm = self.in_wasm(|| WasmCode::Reduce(source.to_owned()));
+        in_wasm.unwrap_or_else(|| Program::new(Code::Reduce { source: source.to_owned() }))
+    }
+
+    fn in_wasm(&self, code: impl FnOnce() -> WasmCode) -> Option<Program> {
+        let program = match self.module.as_ref()? {
+            Ok(module) => Code::Wasm { module: module.clone(), code: code() },
+            Err(reason) => Code::Unusable { reason: reason.clone() },
+        };
+        Some(Program::new(program))
+    }
+
+    /// The part of the design document that map functions may `require`.
+    fn modules_of_views(&self) -> Option<String> {
+        let lib = self.body.get("views")?.get("lib")?;
+        let modules = Map::from_iter([("lib".to_owned(), lib.clone())]);
+        Some(Value::Object(modules).to_string())
+    }
+
+    /// The bytes of the module that it names, which it keeps beside its members.
+    #[must_use]
+    pub fn module_bytes(&self) -> usize {
+        self.module.iter().flatten().map(|module| module.bytes().len()).sum()
     }
 }

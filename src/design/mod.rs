@@ -8,6 +8,7 @@ mod response;
 mod signature;
 mod validate;
 mod validator;
+mod wasm;
 
 #[cfg(test)]
 mod functions_tests;
@@ -17,6 +18,7 @@ mod tests;
 pub use ddoc::Ddoc;
 pub use functions::{FunctionError, Functions, Rewritten, Updated};
 pub use response::{Response, ResponseBody};
-pub use signature::{has_views, view_signature};
+pub use signature::has_views;
 pub use validate::{DesignError, FunctionKind, Partitioning, validate};
 pub use validator::{Question, Validator};
+pub use wasm::{ModuleSource, is_wasm, validate_wasm};

@@ -3,10 +3,13 @@
 //! Two design documents whose views compute the same have the same signature and share an index,
 //! and a change to other members leaves an index valid. So the signature covers the views' names,
 //! maps, reduces and options, the modules in `views.lib`, the language and the document's options,
-//! and nothing else. It is stored with indexes: what goes into it must not change.
+//! and, of WebAssembly, the module; nothing else. It is stored with indexes: what goes into it must
+//! not change.
 
 use md5::{Digest, Md5};
 use serde_json::{Map, Value, json};
+
+use crate::sandbox::WasmModule;
 
 /// The members of a view that its rows depend on.
 const VIEW_MEMBERS: [&str; 3] = ["map", "reduce", "options"];
@@ -17,7 +20,7 @@ pub fn has_views(ddoc: &Map<String, Value>) -> bool {
 }
 
 /// The signature, 32 hexadecimal digits. Malformed members count as they are.
-pub fn view_signature(ddoc: &Map<String, Value>) -> String {
+pub(super) fn view_signature(ddoc: &Map<String, Value>, module: Option<&WasmModule>) -> String {
     let mut definitions: Vec<(&String, Value)> = views(ddoc)
         .into_iter()
         .flatten()
@@ -25,13 +28,14 @@ pub fn view_signature(ddoc: &Map<String, Value>) -> String {
         .map(|(name, view)| (name, definition(view)))
         .collect();
     definitions.sort_by_key(|(name, _)| *name);
-    let signed = json!([
-        ddoc.get("language").unwrap_or(&json!("javascript")),
-        definitions,
+    let mut signed = vec![
+        json!(ddoc.get("language").unwrap_or(&json!("javascript"))),
+        json!(definitions),
         sorted(ddoc.get("options").unwrap_or(&json!({}))),
         sorted(views(ddoc).and_then(|views| views.get("lib")).unwrap_or(&json!({}))),
-    ]);
-    let digest = Md5::digest(signed.to_string().as_bytes());
+    ];
+    signed.extend(module.map(|module| json!(module.digest())));
+    let digest = Md5::digest(Value::Array(signed).to_string().as_bytes());
     format!("{:032x}", u128::from_be_bytes(digest.into()))
 }
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{DesignError, FunctionKind, Partitioning, has_views, validate, view_signature};
+use super::{
+    DesignError, FunctionKind, Partitioning, has_views, signature::view_signature, validate,
+};
 use crate::sandbox::{CompileError, Options, PoolError, Sandbox};
 
 fn object(ddoc: &Value) -> &Map<String, Value> {
@@ -164,7 +166,7 @@ fn a_busy_sandbox_is_no_fault_of_the_function() {
 #[test]
 fn signatures_cover_what_views_compute() {
     let base = json!({"views": {"v": {"map": MAP}, "w": {"map": MAP, "reduce": "_sum"}}});
-    let of = |ddoc: &Value| view_signature(object(ddoc));
+    let of = |ddoc: &Value| view_signature(object(ddoc), None);
     assert_eq!(of(&base), "2c16760f404d3d66ccc5ed70c02531b9", "indexes on disk are named so");
     for same in [
         json!({"_id": "_design/x", "filters": {"f": "x"}, "views": base["views"]}),

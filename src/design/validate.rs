@@ -22,6 +22,13 @@ pub enum DesignError {
         "Compilation of the {kind} function in the '{view}' view failed: {error} ({source_text})"
     )]
     CompilationError { kind: FunctionKind, view: String, error: CompileError, source_text: String },
+    /// A design document in WebAssembly names a function that its module does not have:
+    /// `compilation_error`.
+    #[error("Compilation of the function `{path}` failed: {error}")]
+    FunctionCompilation { path: String, error: CompileError },
+    /// The module of a design document in WebAssembly is none: `compilation_error`.
+    #[error("Compilation of the WebAssembly module failed: {0}")]
+    ModuleCompilation(CompileError),
     /// A view's function is empty: `not_found` with this text as its reason.
     #[error("missing function")]
     MissingFunction,

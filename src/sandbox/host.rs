@@ -22,12 +22,37 @@ pub(super) struct Streams {
     pub sink: Box<dyn ChunkSink>,
 }
 
+/// The lines that one step has logged.
+#[derive(Default)]
+pub(super) struct LogLines {
+    count: Cell<u32>,
+}
+
+impl LogLines {
+    /// Another step begins.
+    pub fn restart(&self) {
+        self.count.set(0);
+    }
+
+    /// Writes a line to the server's log.
+    pub fn log(&self, line: &str) {
+        let count = self.count.get();
+        self.count.set(count.saturating_add(1));
+        if count < LINES_MAX {
+            let end = line.char_indices().nth(LINE_CHARACTERS_MAX).map_or(line.len(), |(at, _)| at);
+            tracing::info!(target: "settee::design", "{}", line.get(..end).unwrap_or_default());
+        } else if count == LINES_MAX {
+            tracing::info!(target: "settee::design", "a function logs too much: lines are left out");
+        }
+    }
+}
+
 /// The server's side of a call. One for each realm; what it holds changes with every call.
 #[derive(Default)]
 pub(super) struct Host {
     clock: RefCell<Option<Rc<Clock>>>,
     streams: RefCell<Option<Streams>>,
-    lines: Cell<u32>,
+    lines: LogLines,
     aborted: RefCell<Option<String>>,
 }
 
@@ -37,7 +62,7 @@ impl Host {
         self.clock.replace(Some(Rc::clone(clock)));
         self.streams.replace(streams);
         self.aborted.replace(None);
-        self.lines.set(0);
+        self.lines.restart();
     }
 
     /// Lets go of what the call was given.
@@ -48,7 +73,7 @@ impl Host {
 
     /// Begins another step of the call.
     pub fn restart(&self) {
-        self.lines.set(0);
+        self.lines.restart();
         if let Some(clock) = &*self.clock.borrow() {
             clock.restart();
         }
@@ -71,14 +96,7 @@ impl Host {
 
     /// Writes a line to the server's log.
     pub fn log(&self, line: &str) {
-        let count = self.lines.get();
-        self.lines.set(count.saturating_add(1));
-        if count < LINES_MAX {
-            let end = line.char_indices().nth(LINE_CHARACTERS_MAX).map_or(line.len(), |(at, _)| at);
-            tracing::info!(target: "settee::design", "{}", line.get(..end).unwrap_or_default());
-        } else if count == LINES_MAX {
-            tracing::info!(target: "settee::design", "a function logs too much: lines are left out");
-        }
+        self.lines.log(line);
     }
 
     /// The next row of the list, JSON; none at the end and where there is no list.
@@ -86,7 +104,7 @@ impl Host {
     /// # Errors
     /// Where the rows failed; the call ends.
     pub fn next_row(&self) -> Result<Option<String>, String> {
-        self.lines.set(0);
+        self.lines.restart();
         self.use_streams(|streams| streams.rows.next_row()).unwrap_or(Ok(None))
     }
 

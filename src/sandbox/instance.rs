@@ -1,13 +1,14 @@
 //! A program that is ready to be called, whatever language it is written in.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::clock::Clock;
 use super::engine::Limits;
 use super::host::Streams;
 use super::javascript::JavaScript;
-use super::pool::PoolError;
 use super::program::{CallError, Code, MapResults, ReduceCall};
+use super::wasm::WasmInstance;
 
 /// A program on one thread. Calls come one at a time; each has a [`Clock`] of its own, which the
 /// instance restarts where a new step begins, and obeys.
@@ -75,14 +76,15 @@ fn unsupported() -> CallError {
 
 /// Makes a program ready.
 pub(super) fn create(
-    code: &Code,
+    code: &Arc<Code>,
     limits: &Limits,
     clock: &Rc<Clock>,
 ) -> Result<Box<dyn Instance>, CallError> {
-    match code {
+    match &**code {
         Code::Maps { .. } | Code::Reduce { .. } | Code::Design { .. } => {
             Ok(Box::new(JavaScript::new(code, limits, clock)?))
         }
-        Code::Wasm { .. } => Err(CallError::Pool(PoolError::Crashed)),
+        Code::Wasm { module, .. } => Ok(Box::new(WasmInstance::new(code, module, limits, clock)?)),
+        Code::Unusable { reason } => Err(CallError::Compilation(reason.clone())),
     }
 }

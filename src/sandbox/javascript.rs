@@ -50,7 +50,9 @@ impl JavaScript {
         let prelude: &[&str] = match code {
             Code::Maps { .. } => &[BASE, MAP],
             Code::Reduce { .. } => &[BASE, REDUCE],
-            Code::Design { .. } | Code::Wasm { .. } => &[BASE, SOURCE_TEXT, CONTENT_TYPES, DESIGN],
+            Code::Design { .. } | Code::Wasm { .. } | Code::Unusable { .. } => {
+                &[BASE, SOURCE_TEXT, CONTENT_TYPES, DESIGN]
+            }
         };
         let realm = engine().realm(prelude, limits, &host).map_err(explain)?;
         let mut made = Self { realm, host, failed: false };
@@ -67,7 +69,7 @@ impl JavaScript {
             }
             Code::Reduce { source } => self.expect_ok("add", &[source]),
             Code::Design { json } => self.expect_ok("load", &[json]),
-            Code::Wasm { .. } => Ok(()),
+            Code::Wasm { .. } | Code::Unusable { .. } => Ok(()),
         }
     }
 

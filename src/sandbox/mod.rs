@@ -1,8 +1,8 @@
 //! Runs the functions that users put into design documents, under limits.
 //!
-//! Owns the JavaScript engine (`rquickjs` is named nowhere else) and the operating system threads
-//! it runs on. Knows JSON values and source texts, but no documents, no databases and no HTTP, and
-//! relies on nothing else in the crate.
+//! Owns the engines of JavaScript and WebAssembly (their crates are named nowhere else) and the
+//! operating system threads they run on. Knows JSON values and source texts, but no documents, no
+//! databases and no HTTP, and relies on nothing else in the crate.
 //!
 //! Invariants: user code runs only on threads of the [`Pool`], never on the caller's; whatever it
 //! does, the caller has an answer within the limits and the pool keeps its number of threads.
@@ -26,6 +26,7 @@ mod sandbox;
 mod scan;
 mod syntax;
 mod verdicts;
+mod wasm;
 
 #[cfg(test)]
 mod calls_tests;
@@ -42,3 +43,4 @@ pub use program::{
     CallError, ChunkSink, Code, Emitted, EmittedRow, MapResults, Program, ReduceCall, RowSource,
 };
 pub use sandbox::{Options, Sandbox};
+pub use wasm::{WasmCode, WasmModule};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::pool::PoolError;
+use super::wasm::{WasmCode, WasmModule};
 
 /// Sources that are compiled together and share one set of globals. Threads keep them compiled, by
 /// their content.
@@ -25,9 +26,10 @@ pub enum Code {
     Reduce { source: String },
     /// A whole design document, JSON: its other functions, and the modules that they `require`.
     Design { json: String },
-    /// A WebAssembly module, with the exports that are the map functions of a design document
-    /// where it is used for these (docs/wasm-functions.md).
-    Wasm { module: Vec<u8>, maps: Vec<String> },
+    /// A WebAssembly module and what it is called for (docs/wasm-functions.md).
+    Wasm { module: WasmModule, code: WasmCode },
+    /// Nothing that can be called; why, for people.
+    Unusable { reason: String },
 }
 
 impl Program {
@@ -55,12 +57,32 @@ impl Program {
                 part(b"design");
                 part(json.as_bytes());
             }
-            Code::Wasm { module, maps } => {
+            Code::Wasm { module, code } => {
                 part(b"wasm");
-                part(module);
-                for export in maps {
-                    part(export.as_bytes());
+                part(module.digest());
+                match code {
+                    WasmCode::Maps(exports) => {
+                        part(b"maps");
+                        for export in exports {
+                            part(export.as_bytes());
+                        }
+                    }
+                    WasmCode::Reduce(export) => {
+                        part(b"reduce");
+                        part(export.as_bytes());
+                    }
+                    WasmCode::Design(members) => {
+                        part(b"design");
+                        for (name, value) in members {
+                            part(name.as_bytes());
+                            part(value.to_string().as_bytes());
+                        }
+                    }
                 }
+            }
+            Code::Unusable { reason } => {
+                part(b"unusable");
+                part(reason.as_bytes());
             }
         }
         Self { key: hash.finalize().into(), code: Arc::new(code) }

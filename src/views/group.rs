@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 
 use crate::collation;
 use crate::design::Ddoc;
-use crate::sandbox::{Code, Program};
 
 use super::ReduceFunction;
 
@@ -95,13 +94,13 @@ impl ViewGroup {
         let views = ddoc.body.get("views").and_then(Value::as_object);
         for (name, view) in views.into_iter().flatten().filter(|(name, _)| *name != "lib") {
             if let Some(view) = view.as_object() {
-                group.add(name, view);
+                group.add(ddoc, name, view);
             }
         }
         group
     }
 
-    fn add(&mut self, name: &str, view: &Map<String, Value>) {
+    fn add(&mut self, ddoc: &Ddoc, name: &str, view: &Map<String, Value>) {
         let Some(source) = view.get("map").filter(|map| map.is_string() || map.is_object()) else {
             return;
         };
@@ -120,7 +119,7 @@ impl ViewGroup {
             let known = map.reduce_sources.iter().position(|known| known == source);
             known.unwrap_or_else(|| {
                 map.reduce_sources.push(source.to_owned());
-                map.reduces.push(reduce_function(source));
+                map.reduces.push(reduce_function(ddoc, source));
                 map.reduces.len() - 1
             })
         });
@@ -134,11 +133,9 @@ impl ViewGroup {
     }
 }
 
-fn reduce_function(source: &str) -> ReduceFunction {
-    ReduceFunction::built_in(source).unwrap_or_else(|| {
-        let source = source.to_owned();
-        ReduceFunction::Program(Program::new(Code::Reduce { source }))
-    })
+fn reduce_function(ddoc: &Ddoc, source: &str) -> ReduceFunction {
+    let built_in = ReduceFunction::built_in(source);
+    built_in.unwrap_or_else(|| ReduceFunction::Program(ddoc.reduce(source)))
 }
 
 #[cfg(test)]

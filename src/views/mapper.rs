@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::design::{Ddoc, Functions};
-use crate::sandbox::{Code, MapResults, Program};
+use crate::sandbox::{MapResults, Program};
 
 use super::{ViewGroup, ViewsError};
 
@@ -49,20 +49,11 @@ pub(super) fn sandbox_mapper(
         other => other.to_string(),
     });
     let sources: Vec<String> = sources.collect();
-    let code = match group.language.to_ascii_lowercase().as_str() {
-        "javascript" => Code::Maps { sources, modules: modules(ddoc) },
-        "wasm" => {
-            let module = ddoc.module().unwrap_or_default().to_vec();
-            Code::Wasm { module, maps: sources }
+    match group.language.to_ascii_lowercase().as_str() {
+        "javascript" | "wasm" => {
+            let (functions, program) = (functions.clone(), ddoc.maps(sources));
+            Ok(Arc::new(SandboxMapper { functions, program }))
         }
-        _ => return Err(ViewsError::UnknownLanguage(group.language.clone())),
-    };
-    Ok(Arc::new(SandboxMapper { functions: functions.clone(), program: Program::new(code) }))
-}
-
-/// The part of the design document that map functions may `require`.
-fn modules(ddoc: &Ddoc) -> Option<String> {
-    let lib = ddoc.body.get("views")?.get("lib")?;
-    let modules = Map::from_iter([("lib".to_owned(), lib.clone())]);
-    Some(Value::Object(modules).to_string())
+        _ => Err(ViewsError::UnknownLanguage(group.language.clone())),
+    }
 }

@@ -19,6 +19,21 @@ pub(super) struct Changed {
     pub(super) id: DocId,
     /// The winner; none where that is a tombstone.
     pub(super) rev: Option<Rev>,
+    /// The other leaves, as map functions see them.
+    pub(super) conflicts: Vec<Rev>,
+    pub(super) deleted_conflicts: Vec<Rev>,
+}
+
+impl Changed {
+    fn of(change: Change, seq: u64) -> Self {
+        let mut leaves = change.leaves.into_iter();
+        let rev = leaves.next().map(|(rev, _)| rev).filter(|_| !change.deleted);
+        let (mut conflicts, mut deleted_conflicts) = (Vec::new(), Vec::new());
+        for (leaf, is_deleted) in leaves {
+            if is_deleted { &mut deleted_conflicts } else { &mut conflicts }.push(leaf);
+        }
+        Self { seq, id: change.id, rev, conflicts, deleted_conflicts }
+    }
 }
 
 /// Some changes as of one moment.
@@ -86,9 +101,7 @@ impl Page {
             last = keys::seq_of(key).unwrap_or_default();
             read += 1;
             if include_design || !change.id.is_design() {
-                let winner = change.leaves.into_iter().next().map(|(rev, _)| rev);
-                let rev = winner.filter(|_| !change.deleted);
-                changes.push(Changed { seq: last, id: change.id, rev });
+                changes.push(Changed::of(change, last));
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -143,4 +156,23 @@ fn scan(
     };
     snapshot.scan(table, range, Direction::Forward, &mut each)?;
     broken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_beside_the_winner_are_conflicts() {
+        let rev = |text: &str| Rev::parse(text).unwrap();
+        let id = DocId::parse("a").unwrap();
+        let leaves = [("3-a", false), ("2-b", true), ("1-c", false)];
+        let leaves = leaves.map(|(leaf, deleted)| (rev(leaf), deleted)).to_vec();
+        let changed = Changed::of(Change { id: id.clone(), deleted: false, leaves }, 7);
+        assert_eq!((changed.seq, changed.id, changed.rev), (7, id.clone(), Some(rev("3-a"))));
+        assert_eq!(changed.conflicts, [rev("1-c")]);
+        assert_eq!(changed.deleted_conflicts, [rev("2-b")]);
+        let leaves = vec![(rev("4-d"), true)];
+        assert_eq!(Changed::of(Change { id, deleted: true, leaves }, 8).rev, None);
+    }
 }

@@ -155,7 +155,7 @@ impl<'a> Maker<'a> {
         for part in changes.chunks(READ_DOCUMENTS) {
             for (changed, document) in part.iter().zip(self.read(part)?) {
                 if let Some(document) = &document {
-                    let text = self.text(document, changed.seq)?;
+                    let text = self.text(document, changed)?;
                     bytes += text.len();
                     texts.push(text);
                 }
@@ -219,10 +219,15 @@ impl<'a> Maker<'a> {
     }
 
     /// The document as map functions see it.
-    fn text(&self, document: &Document, seq: u64) -> Result<String, ViewsError> {
-        let local_seq = self.index.group().local_seq.then_some(seq);
+    fn text(&self, document: &Document, changed: &Changed) -> Result<String, ViewsError> {
+        let extras = Extras {
+            local_seq: self.index.group().local_seq.then_some(changed.seq),
+            conflicts: &changed.conflicts,
+            deleted_conflicts: &changed.deleted_conflicts,
+            ..Extras::default()
+        };
         let mut text = Vec::new();
-        write_document(&mut text, document, &Extras { local_seq, ..Extras::default() });
+        write_document(&mut text, document, &extras);
         String::from_utf8(text).map_err(|_| {
             let (table, what) = (Table::Bodies.name(), "a body is not UTF-8");
             StorageError::Corrupt { table, what }.into()

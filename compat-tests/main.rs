@@ -10,6 +10,7 @@ mod node;
 mod python;
 mod server;
 mod transcripts;
+mod views;
 mod wire;
 
 use server::{Port, Server};

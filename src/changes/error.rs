@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::database::DatabaseError;
+use crate::design::FunctionError;
 use crate::mango::selector::SelectorError;
 
 /// The failure of a page.
@@ -13,4 +14,7 @@ pub enum ChangesError {
     /// The selector failed on a document.
     #[error(transparent)]
     Selector(#[from] SelectorError),
+    /// The function that filters gave no answer.
+    #[error(transparent)]
+    Function(#[from] FunctionError),
 }

@@ -1,4 +1,4 @@
-//! Which changes a feed shows: by id, or by what a selector says of the documents.
+//! Which changes a feed shows: by id, or by what a selector or a function says of the documents.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use crate::document::{DocId, Document, Rev, encode};
 use crate::mango::selector::{FieldPath, Found, Projection, Selector, SelectorError};
 
-/// The filters that need no function of a design document.
+use super::FunctionFilter;
+
+/// What a feed is filtered by.
 #[derive(Debug, Clone, Default)]
 pub enum Filter {
     #[default]
@@ -18,13 +20,15 @@ pub enum Filter {
     Design,
     /// `_selector`.
     Selector(SelectorFilter),
+    /// A function of a design document; `_view`.
+    Function(FunctionFilter),
 }
 
 impl Filter {
     /// Whether a change may pass as far as its id tells.
     pub(super) fn may_pass(&self, id: &DocId) -> bool {
         match self {
-            Self::Everything | Self::Selector(_) => true,
+            Self::Everything | Self::Selector(_) | Self::Function(_) => true,
             Self::DocIds(ids) => ids.contains(id),
             Self::Design => id.is_design(),
         }
@@ -33,7 +37,15 @@ impl Filter {
     pub(super) fn selector(&self) -> Option<&SelectorFilter> {
         match self {
             Self::Selector(selector) => Some(selector),
-            Self::Everything | Self::DocIds(_) | Self::Design => None,
+            Self::Everything | Self::DocIds(_) | Self::Design | Self::Function(_) => None,
+        }
+    }
+
+    /// Whether documents have to be read to be judged.
+    pub(super) fn reads_documents(&self) -> bool {
+        match self {
+            Self::Selector(_) | Self::Function(_) => true,
+            Self::Everything | Self::DocIds(_) | Self::Design => false,
         }
     }
 }

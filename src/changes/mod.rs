@@ -10,6 +10,7 @@ mod cursor;
 mod error;
 mod feed;
 mod filter;
+mod function_filter;
 
 #[cfg(test)]
 mod tests;
@@ -18,3 +19,4 @@ pub use cursor::{Cursor, Documents, Options, Reached, Row, RowDocument, Style};
 pub use error::ChangesError;
 pub use feed::{Feed, News, Since};
 pub use filter::{Filter, SelectorFilter};
+pub use function_filter::{FilterFunction, FunctionFilter};

@@ -15,6 +15,7 @@
 
 mod compare;
 mod key;
+mod split;
 mod strings;
 mod text;
 
@@ -23,5 +24,6 @@ mod tests;
 
 pub use compare::{compare, compare_raw};
 pub use key::{write_key, write_raw_key};
+pub use split::{group_end, key_end, raw_group_end, raw_key_end};
 pub use strings::{collator_version, compare_strings};
 pub use text::{write_key_of_text, write_raw_key_of_text};

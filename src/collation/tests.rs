@@ -244,6 +244,48 @@ proptest! {
     }
 
     #[test]
+    fn keys_end_where_they_end((a, b) in pair(), rest in prop::collection::vec(any::<u8>(), 0..9)) {
+        for value in [&a, &b] {
+            let (view, raw) = (key(value), raw_key(value));
+            let followed = |key: &[u8]| [key, &rest].concat();
+            prop_assert_eq!(key_end(&followed(&view)), Some(view.len()));
+            prop_assert_eq!(raw_key_end(&followed(&raw)), Some(raw.len()));
+            for cut in 0..view.len() {
+                prop_assert_eq!(key_end(&view[..cut]), None);
+            }
+            for cut in 0..raw.len() {
+                prop_assert_eq!(raw_key_end(&raw[..cut]), None);
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_of_any_kind_have_an_end_or_none(bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+        let _ = (key_end(&bytes), raw_key_end(&bytes), group_end(&bytes, 1));
+        let _ = raw_group_end(&bytes, 2);
+    }
+
+    #[test]
+    fn groups_are_keys_with_a_common_beginning((a, b) in pair(), elements in 1..4_u64) {
+        // Arrays that begin alike are more frequent in arrays of the values.
+        for (a, b) in [(a.clone(), b.clone()), (json!([a, b]), json!([a, a])), (json!([a]), json!([a, b]))] {
+            let first = |value: &Value| match value {
+                Value::Array(all) => Value::Array(
+                    all.iter().take(usize::try_from(elements).unwrap()).cloned().collect(),
+                ),
+                other => other.clone(),
+            };
+            let (view_a, raw_a) = (key(&a), raw_key(&a));
+            let view_group = &view_a[..group_end(&view_a, elements).unwrap()];
+            let raw_group = &raw_a[..raw_group_end(&raw_a, elements).unwrap()];
+            let alike = compare(&first(&a), &first(&b)).is_eq();
+            prop_assert_eq!(key(&b).starts_with(view_group), alike, "{} {}", a, b);
+            let alike = compare_raw(&first(&a), &first(&b)).is_eq();
+            prop_assert_eq!(raw_key(&b).starts_with(raw_group), alike, "{} {}", a, b);
+        }
+    }
+
+    #[test]
     fn keys_of_text_are_those_of_its_value(value in value()) {
         let pretty = serde_json::to_string_pretty(&value).unwrap();
         for json in [value.to_string(), pretty, escaped(&value)] {

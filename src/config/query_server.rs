@@ -1,4 +1,4 @@
-//! `[query_server_config]`: what reduce functions may answer.
+//! `[query_server_config]`: what reduce functions may answer, how many rows a query may ask for.
 
 use super::reader::Reader;
 
@@ -21,11 +21,22 @@ pub struct QueryServerSettings {
     pub reduce_limit_threshold: Option<u64>,
     /// A longer answer must be shorter than what it was made from by this factor.
     pub reduce_limit_ratio: f64,
+    /// The most rows that a query of a view gives, and of one partition of a view.
+    pub query_limit: Option<u64>,
+    pub partition_query_limit: Option<u64>,
 }
 
 impl QueryServerSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let mut section = reader.section(&["query_server_config"]);
+        let mut limit = |key: &str| {
+            section.parsed(key, None, "a whole number, or `infinity`", |text| match text {
+                "infinity" => Some(None),
+                text => text.parse().ok().map(Some),
+            })
+        };
+        let (query_limit, partition_query_limit) =
+            (limit("query_limit"), limit("partition_query_limit"));
         Self {
             // CouchDB takes every other word for `false`.
             reduce_limit: match section.text("reduce_limit") {
@@ -42,6 +53,8 @@ impl QueryServerSettings {
             reduce_limit_ratio: section.parsed("reduce_limit_ratio", 2.0, "a number", |text| {
                 text.parse().ok().filter(|ratio: &f64| ratio.is_finite())
             }),
+            query_limit,
+            partition_query_limit,
         }
     }
 }

@@ -77,7 +77,9 @@ async fn answer(db: Arc<Database>, namespace: Namespace, query: ViewQuery) -> An
     answer_pages("list documents", Listings::single(Listing::new(db, namespace, query))).await
 }
 
-fn check(db: &Database, query: &ViewQuery) -> Result<(), ApiError> {
+/// # Errors
+/// Where rows of documents cannot be asked for so.
+pub fn check(db: &Database, query: &ViewQuery) -> Result<(), ApiError> {
     query.check(ViewKind::Map)?;
     if query.partition.is_some() && !db.is_partitioned() {
         return Err(ApiError::query("`partition` parameter is not supported on this db"));

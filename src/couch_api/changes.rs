@@ -13,7 +13,7 @@ use crate::changes::{
 use crate::database::{Database, Direction, PageKey, Seq, SharedPage};
 use crate::document::encode::{write_rev, write_string};
 
-use super::changes_filter::filter;
+use super::changes_filter::{self, Asked, Posted};
 use super::changes_options::ChangesOptions;
 use super::error::ApiError;
 use super::feed::{self, FeedKind, Framing, Progress, Source, write_seq};
@@ -30,10 +30,14 @@ const PAGE_BYTES_MAX: usize = 4 * PAGE_BYTES;
 
 /// `GET` and `POST /{db}/_changes`.
 pub async fn changes(mut request: Request, db: Arc<Database>) -> Answer {
-    let body = body(&mut request).await?;
+    let posted = posted(&mut request).await?;
+    let body = posted.json();
     let last_event_id = request.header("last-event-id");
     let options = ChangesOptions::parse(&request.query, last_event_id)?;
-    let filter = filter(&options, body.as_ref(), &db)?;
+    let filter = match changes_filter::filter(&options, body)? {
+        Asked::Filter(filter) => filter,
+        Asked::Function(function) => function.load(&mut request, &db, posted.clone()).await?,
+    };
     let kind = options.kind()?;
     let since = options.since()?;
     let asked = Options {
@@ -46,7 +50,7 @@ pub async fn changes(mut request: Request, db: Arc<Database>) -> Answer {
     };
     let feed = Feed::new(db, since, asked);
     let timing = options.timing(request.settings.chttpd.changes_timeout_ms);
-    let etag = (kind == FeedKind::Normal).then(|| etag(&request, feed.cursor(), body.as_ref()));
+    let etag = (kind == FeedKind::Normal).then(|| etag(&request, feed.cursor(), body));
     if let Some(etag) = &etag
         && request.matches_etag(etag)
     {
@@ -61,19 +65,18 @@ pub async fn changes(mut request: Request, db: Arc<Database>) -> Answer {
     })
 }
 
-/// The body of a POST, which may be empty.
-async fn body(request: &mut Request) -> Result<Option<Map<String, Value>>, ApiError> {
+async fn posted(request: &mut Request) -> Result<Posted, ApiError> {
     request.allow(&[Method::GET, Method::POST], "GET,POST,HEAD")?;
     if request.method == Method::GET {
-        return Ok(None);
+        return Ok(Posted::Nothing);
     }
     request.require_json()?;
     let bytes = request.bytes().await?;
     if bytes.is_empty() {
-        return Ok(Some(Map::new()));
+        return Ok(Posted::Empty(Map::new()));
     }
     match serde_json::from_slice(&bytes).map_err(|_| ApiError::invalid_json())? {
-        Value::Object(body) => Ok(Some(body)),
+        Value::Object(body) => Ok(Posted::Json(body)),
         _ => Err(ApiError::bad_request("Request body must be a JSON object")),
     }
 }
@@ -200,6 +203,7 @@ fn changes_error(error: ChangesError) -> ApiError {
     match error {
         ChangesError::Database(error) => error.into(),
         ChangesError::Selector(error) => error.into(),
+        ChangesError::Function(error) => error.into(),
     }
 }
 

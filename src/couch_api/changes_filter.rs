@@ -6,30 +6,60 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use crate::changes::{Filter, SelectorFilter};
-use crate::database::Database;
 use crate::document::DocId;
 
+use super::changes_function::{FunctionAsked, Kind};
 use super::changes_options::ChangesOptions;
 use super::error::ApiError;
+
+/// The body of the request.
+#[derive(Debug, Clone)]
+pub enum Posted {
+    /// It was no POST.
+    Nothing,
+    /// There was none; the object is empty.
+    Empty(Map<String, Value>),
+    Json(Map<String, Value>),
+}
+
+impl Posted {
+    /// What a POST says; nothing where it was none.
+    #[must_use]
+    pub fn json(&self) -> Option<&Map<String, Value>> {
+        match self {
+            Self::Nothing => None,
+            Self::Empty(body) | Self::Json(body) => Some(body),
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub enum Asked {
+    Filter(Filter),
+    /// A function that is still to be found.
+    Function(FunctionAsked),
+}
 
 /// The filter that is asked for. `body` is that of a POST.
 ///
 /// # Errors
-/// 400 for what makes no filter, 404 for functions that do not exist.
+/// 400 for what makes no filter.
 pub fn filter(
     options: &ChangesOptions,
     body: Option<&Map<String, Value>>,
-    db: &Database,
-) -> Result<Filter, ApiError> {
+) -> Result<Asked, ApiError> {
     match options.filter.as_str() {
-        "_doc_ids" => doc_ids(options, body),
-        "_selector" => selector(body),
-        "_design" => Ok(Filter::Design),
-        "_view" => view(options, db),
+        "_doc_ids" => Ok(Asked::Filter(doc_ids(options, body)?)),
+        "_selector" => Ok(Asked::Filter(selector(body)?)),
+        "_design" => Ok(Asked::Filter(Filter::Design)),
+        "_view" => Ok(Asked::Function(view(options)?)),
         name if name.starts_with('_') => Err(ApiError::bad_request("unknown builtin filter name")),
         name => match pieces(name).as_slice() {
-            [] => Ok(Filter::Everything),
-            [ddoc, function] => function_of(db, ddoc, "filters", function),
+            [] => Ok(Asked::Filter(Filter::Everything)),
+            [ddoc, function] => {
+                Ok(Asked::Function(FunctionAsked::of(Kind::Filter, ddoc, function)?))
+            }
             _ => Err(ApiError::bad_request("`filter` must be of the form `designname/filtername`")),
         },
     }
@@ -81,37 +111,15 @@ fn selector(body: Option<&Map<String, Value>>) -> Result<Filter, ApiError> {
     Ok(Filter::Selector(filter.map_err(|error| ApiError::bad_request(error.to_string()))?))
 }
 
-fn view(options: &ChangesOptions, db: &Database) -> Result<Filter, ApiError> {
+fn view(options: &ChangesOptions) -> Result<FunctionAsked, ApiError> {
     if options.view.is_empty() {
         return Err(ApiError::bad_request("`view` filter parameter is not provided."));
     }
     match pieces(&options.view).as_slice() {
-        [ddoc, view] => function_of(db, ddoc, "views", view),
+        [ddoc, view] => FunctionAsked::of(Kind::View, ddoc, view),
         [] => Err(ApiError::bad_request("`view` must be of the form `designname/viewname`")),
         _ => Err(ApiError::UnknownError("case_clause")),
     }
-}
-
-/// A filter that runs a function of a design document.
-fn function_of(
-    db: &Database,
-    ddoc: &str,
-    kind: &'static str,
-    name: &str,
-) -> Result<Filter, ApiError> {
-    let id = DocId::parse(&format!("_design/{ddoc}")).map_err(|_| ApiError::missing())?;
-    let ddoc = db.winner(&id)?.ok_or_else(ApiError::missing)?;
-    if ddoc.deleted {
-        return Err(ApiError::not_found("deleted"));
-    }
-    let body: Map<String, Value> =
-        serde_json::from_slice(&ddoc.body).map_err(|_| ApiError::invalid_json())?;
-    let functions =
-        body.get(kind).ok_or_else(|| ApiError::not_found(format!("missing json key: {kind}")))?;
-    if functions.get(name).is_none() {
-        return Err(ApiError::not_found(format!("missing json key: {name}")));
-    }
-    Err(ApiError::NotImplemented)
 }
 
 #[cfg(test)]
@@ -142,6 +150,33 @@ mod tests {
             (json!({"selector": {"$x": 1}}), "Invalid operator: $x"),
         ] {
             assert_eq!(reason(selector(Some(&object(body)))), expect);
+        }
+    }
+    #[test]
+    fn functions_are_named_by_two_pieces() {
+        let asked = |filter: &str, view: &str| {
+            let (filter, view) = (filter.to_owned(), view.to_owned());
+            super::filter(&ChangesOptions { filter, view, ..Default::default() }, None)
+        };
+        for (name, view, kind, ddoc, function) in [
+            ("d/f", "", Kind::Filter, "d", "f"),
+            ("/d//f/", "", Kind::Filter, "d", "f"),
+            ("a%2Fb/c+d", "", Kind::Filter, "a%2Fb", "c+d"),
+            ("_view", "d/v", Kind::View, "d", "v"),
+        ] {
+            let Ok(Asked::Function(found)) = asked(name, view) else { panic!("no function") };
+            assert_eq!(found, FunctionAsked::of(kind, ddoc, function).unwrap());
+        }
+        assert!(matches!(asked("/", ""), Ok(Asked::Filter(Filter::Everything))));
+        for (name, view, reason) in [
+            ("d", "", "`filter` must be of the form `designname/filtername`"),
+            ("a/b/c", "", "`filter` must be of the form `designname/filtername`"),
+            ("_view", "", "`view` filter parameter is not provided."),
+            ("_view", "/", "`view` must be of the form `designname/viewname`"),
+            ("_view", "d", "case_clause"),
+            ("_none", "", "unknown builtin filter name"),
+        ] {
+            assert_eq!(asked(name, view).unwrap_err().to_string(), reason, "{name} {view}");
         }
     }
 }

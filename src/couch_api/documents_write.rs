@@ -126,6 +126,23 @@ impl Write {
         })
     }
 
+    /// A write that an update function asks for: of the request only its user counts.
+    ///
+    /// # Errors
+    /// Where a design document is written by who may not.
+    pub fn by_function(
+        request: &Request,
+        id: DocId,
+        incoming: Incoming,
+        role: Role,
+    ) -> Result<Self, ApiError> {
+        if id.is_design() {
+            require_design_role(request, role)?;
+        }
+        let base = incoming.rev.clone().map_or(Base::New, Base::On);
+        Ok(Self { id, incoming, base, attachments: None, acknowledge: Acknowledge::Durable })
+    }
+
     /// Writes and waits as long as the answer needs.
     ///
     /// # Errors

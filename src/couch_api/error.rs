@@ -35,6 +35,20 @@ pub enum ApiError {
     InvertedRange { direction: Direction },
     #[error("{0}")]
     NotFound(Cow<'static, str>),
+    /// A path below `_show` and its like that names no function; CouchDB's error.
+    #[error("Invalid path.")]
+    InvalidPath(&'static str),
+    #[error("Update functions do not allow GET")]
+    UpdateWithGet,
+    /// A rewrite rule that leaves its database, while `[chttpd] secure_rewrites` is on.
+    #[error("too many ../.. segments")]
+    InsecureRewrite,
+    /// Nobody sees more of it than a broken connection.
+    #[error("the answer broke off")]
+    BrokenOff,
+    /// What a rewrite function answered is no rewrite.
+    #[error("{0}")]
+    Rewrite(&'static str),
     #[error("Document update conflict.")]
     Conflict,
     /// An attachment write on top of an unknown revision.
@@ -189,6 +203,10 @@ impl ApiError {
             Self::InvalidSeqInterval => (StatusCode::BAD_REQUEST, "invalid_seq_interval"),
             Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::InvalidPath(error) => (StatusCode::NOT_FOUND, *error),
+            Self::UpdateWithGet => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::InsecureRewrite => (StatusCode::INTERNAL_SERVER_ERROR, "insecure_rewrite_rule"),
+            Self::Rewrite(_) => (StatusCode::INTERNAL_SERVER_ERROR, "rewrite_error"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict"),
             Self::MissingRev => (StatusCode::CONFLICT, "not_found"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -221,7 +239,7 @@ impl ApiError {
             Self::Auth(error) => auth(*error),
             Self::Config(error) => config(error),
             Self::Scratch(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
-            Self::Interrupted(_) | Self::Gzip(_) => {
+            Self::Interrupted(_) | Self::Gzip(_) | Self::BrokenOff => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "unknown_error")
             }
         };
@@ -291,7 +309,7 @@ fn function(error: &FunctionError) -> (StatusCode, &str) {
 
 fn call(error: &CallError) -> (StatusCode, &str) {
     match error {
-        CallError::Thrown { error, .. } => (StatusCode::INTERNAL_SERVER_ERROR, error),
+        CallError::Thrown { error, .. } => thrown(error),
         CallError::MissingKey(_) => (StatusCode::NOT_FOUND, "not_found"),
         CallError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
         CallError::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
@@ -321,6 +339,31 @@ fn views(error: &ViewsError) -> (StatusCode, &str) {
             (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error")
         }
     }
+}
+
+/// Functions may throw CouchDB's own errors, `["error", "not_found", "no such page"]`: they get the
+/// status that these have.
+fn thrown(error: &str) -> (StatusCode, &str) {
+    let status = match error {
+        "bad_request" | "query_parse_error" | "doc_validation" | "illegal_docid" => {
+            StatusCode::BAD_REQUEST
+        }
+        "unauthorized" => StatusCode::UNAUTHORIZED,
+        "forbidden" => StatusCode::FORBIDDEN,
+        "not_found" | "filter_fetch_error" => return (StatusCode::NOT_FOUND, "not_found"),
+        "not_acceptable" => StatusCode::NOT_ACCEPTABLE,
+        "conflict" => StatusCode::CONFLICT,
+        "gone" => StatusCode::GONE,
+        "missing_stub" => StatusCode::PRECONDITION_FAILED,
+        "request_entity_too_large" => {
+            return (StatusCode::PAYLOAD_TOO_LARGE, "document_too_large");
+        }
+        "bad_ctype" => return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_content_type"),
+        "service_unavailable" => return (StatusCode::SERVICE_UNAVAILABLE, "service unavailable"),
+        "insufficient_storage" => StatusCode::INSUFFICIENT_STORAGE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    (status, error)
 }
 
 fn selector(error: &SelectorError) -> (StatusCode, &'static str) {

@@ -39,7 +39,10 @@ impl<L> Listings<L> {
 impl<L: Listed> Pages for Listings<L> {
     fn write_page(&mut self, out: &mut Vec<u8>) -> Result<bool, ApiError> {
         if !self.begun && self.several {
-            out.extend_from_slice(b"{\"results\":[\r\n");
+            out.extend_from_slice(b"{\"results\":[");
+            if !self.waiting.is_empty() {
+                out.extend_from_slice(b"\r\n");
+            }
         }
         self.begun = true;
         while let Some(listing) = self.waiting.front_mut() {
@@ -57,5 +60,32 @@ impl<L: Listed> Pages for Listings<L> {
         }
         out.extend_from_slice(if self.several { b"\r\n]}\n" } else { b"\n" });
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Pieces(Vec<&'static str>);
+
+    impl Listed for Pieces {
+        fn write_rows(&mut self, out: &mut Vec<u8>) -> Result<bool, ApiError> {
+            out.extend_from_slice(self.0.remove(0).as_bytes());
+            Ok(!self.0.is_empty())
+        }
+    }
+
+    #[test]
+    fn answers_are_framed_as_couchdb_does() {
+        let check = |mut listings: Listings<Pieces>, expect: &str| {
+            let mut out = Vec::new();
+            while listings.write_page(&mut out).unwrap() {}
+            assert_eq!(String::from_utf8(out).unwrap(), expect);
+        };
+        check(Listings::single(Pieces(vec!["{a", "b"])), "{ab\r\n]}\n");
+        check(Listings::many(Vec::new()), "{\"results\":[\r\n]}\n");
+        let two = vec![Pieces(vec!["{a"]), Pieces(vec!["{b", "c"])];
+        check(Listings::many(two), "{\"results\":[\r\n{a\r\n]},\r\n{bc\r\n]}\r\n]}\n");
     }
 }

@@ -93,7 +93,11 @@ fn saved(request: &Request, db: &Database, id: &DocId, local: &Local) -> Respons
     respond::with(response, header::LOCATION, &location)
 }
 
-async fn write(db: &Arc<Database>, edit: LocalEdit) -> Result<u64, ApiError> {
+/// Writes and waits until it is durable; the new revision's number, 0 after a deletion.
+///
+/// # Errors
+/// 404 where what is to be deleted is not there.
+pub async fn write(db: &Arc<Database>, edit: LocalEdit) -> Result<u64, ApiError> {
     match blocking::settle(db.edit_locals(vec![edit])?).await?.pop() {
         Some(LocalOutcome::Saved(rev)) => Ok(rev),
         Some(LocalOutcome::Missing) | None => Err(ApiError::missing()),

@@ -37,11 +37,26 @@ pub struct SeenRequest {
     raw_path: String,
     query: Map<String, Value>,
     headers: Map<String, Value>,
-    body: Option<Bytes>,
+    body: SeenBody,
     peer: String,
     form: Map<String, Value>,
     cookie: Map<String, Value>,
     user: UserCtx,
+}
+
+#[derive(Debug, Clone)]
+enum SeenBody {
+    None,
+    Bytes(Bytes),
+    /// What CouchDB has read as JSON by then stays JSON.
+    Json(Map<String, Value>),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum BodyMember<'a> {
+    Text(Cow<'a, str>),
+    Json(&'a Map<String, Value>),
 }
 
 #[derive(Serialize)]
@@ -58,7 +73,7 @@ struct Members<'a> {
     raw_path: &'a str,
     query: &'a Map<String, Value>,
     headers: &'a Map<String, Value>,
-    body: &'a str,
+    body: BodyMember<'a>,
     peer: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     form: Option<&'a Map<String, Value>>,
@@ -75,8 +90,24 @@ impl SeenRequest {
     /// # Errors
     /// 413 and 415 for its body; 400 for a parameter that should be JSON.
     pub async fn take(request: &mut Request) -> Result<Self, ApiError> {
+        let body = if has_body(&request.headers) {
+            SeenBody::Bytes(request.bytes().await?)
+        } else {
+            SeenBody::None
+        };
+        Self::with(request, body)
+    }
+
+    /// Takes what functions see of a request whose body was JSON.
+    ///
+    /// # Errors
+    /// 400 for a parameter that should be JSON.
+    pub fn with_json(request: &Request, body: Map<String, Value>) -> Result<Self, ApiError> {
+        Self::with(request, SeenBody::Json(body))
+    }
+
+    fn with(request: &Request, body: SeenBody) -> Result<Self, ApiError> {
         let query = query(request)?;
-        let body = if has_body(&request.headers) { Some(request.bytes().await?) } else { None };
         let scrubbed = request.settings.chttpd.scrub_json_request;
         let cookie = request.header(header::COOKIE.as_str()).filter(|_| !scrubbed);
         Ok(Self {
@@ -87,7 +118,7 @@ impl SeenRequest {
             raw_path: request.raw_path.clone(),
             query,
             headers: headers(&request.headers, scrubbed),
-            form: form(request, body.as_ref())?,
+            form: form(request, &body)?,
             body,
             peer: request.peer.map_or_else(String::new, |peer| peer.to_string()),
             cookie: cookies(cookie.unwrap_or_default()),
@@ -98,33 +129,39 @@ impl SeenRequest {
     /// The body, where there was one.
     #[must_use]
     pub fn body(&self) -> Option<&Bytes> {
-        self.body.as_ref()
+        match &self.body {
+            SeenBody::Bytes(bytes) => Some(bytes),
+            SeenBody::None | SeenBody::Json(_) => None,
+        }
     }
 
     /// `req`, JSON. `id` is that of the document which the path names. Reads from disk.
     #[must_use]
     pub fn to_json(&self, db: &Database, id: Option<&str>) -> String {
-        let body = self.body_text();
         serialise(&Members {
             info: Some(info_json(db)),
             uuid: Some(&self.uuid),
             id: Some(id.map_or(Value::Null, Value::from)),
             form: Some(&self.form),
-            ..self.members(db, &body)
+            ..self.members(db)
         })
     }
 
     /// `req` of a rewrite function, which sees less.
     #[must_use]
     pub fn to_json_for_rewrite(&self, db: &Database) -> String {
-        serialise(&self.members(db, &self.body_text()))
+        serialise(&self.members(db))
     }
 
-    fn body_text(&self) -> Cow<'_, str> {
-        self.body.as_ref().map_or(Cow::Borrowed("undefined"), |body| String::from_utf8_lossy(body))
+    fn body_member(&self) -> BodyMember<'_> {
+        match &self.body {
+            SeenBody::None => BodyMember::Text("undefined".into()),
+            SeenBody::Bytes(bytes) => BodyMember::Text(String::from_utf8_lossy(bytes)),
+            SeenBody::Json(object) => BodyMember::Json(object),
+        }
     }
 
-    fn members<'a>(&'a self, db: &Database, body: &'a str) -> Members<'a> {
+    fn members(&self, db: &Database) -> Members<'_> {
         let security = String::from_utf8_lossy(&db.security()).into_owned();
         Members {
             info: None,
@@ -136,7 +173,7 @@ impl SeenRequest {
             raw_path: &self.raw_path,
             query: &self.query,
             headers: &self.headers,
-            body,
+            body: self.body_member(),
             peer: &self.peer,
             form: None,
             cookie: &self.cookie,
@@ -216,12 +253,15 @@ fn header_name(name: &HeaderName) -> String {
     letters.collect()
 }
 
-fn form(request: &Request, body: Option<&Bytes>) -> Result<Map<String, Value>, ApiError> {
+fn form(request: &Request, body: &SeenBody) -> Result<Map<String, Value>, ApiError> {
     let is_form = request
         .header(header::CONTENT_TYPE.as_str())
         .is_some_and(|content_type| content_type.starts_with(FORM))
         && matches!(request.method, Method::POST | Method::PUT);
-    let Some(body) = body.filter(|_| is_form) else { return Ok(Map::new()) };
+    let SeenBody::Bytes(body) = body else { return Ok(Map::new()) };
+    if !is_form {
+        return Ok(Map::new());
+    }
     let fields = path::parse_query(&String::from_utf8_lossy(body))?;
     Ok(fields.into_iter().map(|(name, value)| (name, value.into())).collect())
 }

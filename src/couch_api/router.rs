@@ -7,6 +7,7 @@ use axum::http::Method;
 use crate::auth::{Access, SecurityObject};
 use crate::config::DefaultSecurity;
 use crate::database::{Database, DatabaseName};
+use crate::design::Ddoc;
 use crate::document::DocId;
 
 use super::error::ApiError;
@@ -14,8 +15,8 @@ use super::request::{Request, check_doc_id};
 use super::respond::Answer;
 use super::{
     all_dbs, all_docs, attachment_read, attachment_write, bulk_docs, bulk_get, changes, databases,
-    db_updates, design_docs, documents, documents_write, local_docs, login, maintenance, node,
-    partitions, purge, revisions, server_info, settings, views,
+    db_updates, design_docs, documents, documents_write, functions, local_docs, login, maintenance,
+    node, partitions, purge, revisions, server_info, settings, views,
 };
 
 const DOCUMENT_METHODS: &str = "DELETE,GET,HEAD,POST,PUT,COPY";
@@ -173,16 +174,36 @@ pub async fn route_design(request: Request, db: Arc<Database>, role: Role) -> An
     }
 }
 
-/// What can be asked of a design document beside itself; without one nothing can.
-async fn route_design_action(request: Request, db: Arc<Database>, id: DocId, role: Role) -> Answer {
+/// The design document of a path of which something else than the document is asked.
+///
+/// # Errors
+/// 404, and where the user may not use it.
+pub fn open_design(request: &Request) -> Result<(Arc<Database>, Arc<Ddoc>), ApiError> {
+    let db = request.database()?;
+    authorise(request, &db)?;
+    let name = request.path.get(2).map_or("", String::as_str);
+    let id = path_id(request, &db, &format!("_design/{name}"))?;
+    let ddoc = open_for_action(request, &db, &id)?;
+    Ok((db, ddoc))
+}
+
+fn open_for_action(request: &Request, db: &Database, id: &DocId) -> Result<Arc<Ddoc>, ApiError> {
     if db.name().is_system() {
         request.require_server_admin()?;
     }
-    let ddoc = design_docs::open(&db, &id)?;
+    design_docs::open(db, id)
+}
+
+/// What can be asked of a design document beside itself; without one nothing can.
+async fn route_design_action(request: Request, db: Arc<Database>, id: DocId, role: Role) -> Answer {
+    let ddoc = open_for_action(&request, &db, &id)?;
     let path = request.path.get(3..).unwrap_or_default().to_vec();
     let (action, rest) = path.split_first().map_or(("", [].as_slice()), |(a, r)| (a.as_str(), r));
     match action {
         "_view" => views::view(request, db, ddoc, rest).await,
+        "_show" => functions::show(request, db, ddoc, rest).await,
+        "_list" => functions::list(request, db, ddoc, rest).await,
+        "_update" => functions::update(request, db, ddoc, rest, role).await,
         "_info" if !rest.is_empty() => Err(ApiError::MethodNotAllowed("GET")),
         "_info" => design_docs::info(&request, &db, &ddoc),
         _ => route_attachment(request, db, id, path.join("/"), role).await,

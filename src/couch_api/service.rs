@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -14,14 +13,15 @@ use axum::response::Response;
 
 use crate::app::SharedApp;
 use crate::config::Settings;
-use crate::http::path::{self, Plus};
+use crate::http::path;
 
 use super::body_time::BodyTime;
 use super::error::ApiError;
+use super::functions::Rewrite;
 use super::query::Query;
 use super::request::Request;
 use super::wishes::Wishes;
-use super::{cors, login, respond, router, vhosts};
+use super::{cors, functions, login, respond, router, vhosts};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-couch-request-id");
 const BODY_TIME: HeaderName = HeaderName::from_static("x-couchdb-body-time");
@@ -125,62 +125,44 @@ async fn answer(
         Some(raw_path) => raw_path,
         None => target.to_owned(),
     };
-    let method = method(&parts.method, &parts.headers);
-    let given = Given { app, settings: settings.clone(), peer, body, rewrites: 0 };
-    dispatch(given, method, raw_path, parts.headers).await
-}
-
-/// What a request brings besides its head.
-struct Given {
-    app: SharedApp,
-    settings: Arc<Settings>,
-    peer: Option<IpAddr>,
-    body: Body,
-    rewrites: u64,
-}
-
-/// Answers a request that a rewrite has changed into another, as if that had been sent.
-pub fn dispatch_again(
-    from: Request,
-    method: &Method,
-    raw_path: String,
-    headers: HeaderMap,
-    body: Body,
-) -> Pin<Box<dyn Future<Output = respond::Answer> + Send>> {
-    let Request { app, settings, peer, rewrites, .. } = from;
-    let given = Given { app, settings, peer, body, rewrites: rewrites + 1 };
-    let method = self::method(method, &headers);
-    Box::pin(dispatch(given, method, raw_path, headers))
-}
-
-async fn dispatch(
-    given: Given,
-    method: Method,
-    raw_path: String,
-    headers: HeaderMap,
-) -> respond::Answer {
-    let Given { app, settings, peer, body, rewrites } = given;
-    let (path, query) = raw_path.split_once('?').unwrap_or((&raw_path, ""));
-    let plus = if settings.chttpd.decode_plus_to_space { Plus::Space } else { Plus::Literal };
-    let path = path::split_path(path, plus)?;
-    let query = Query::new(path::parse_query(query)?);
-    let mut request = Request {
-        method,
+    let request = Request {
+        method: method(&parts.method, &parts.headers),
         raw_path,
-        rewrites,
-        path,
-        query,
-        headers,
+        rewrites: 0,
+        path: Vec::new(),
+        query: Query::default(),
+        headers: parts.headers,
         user: crate::auth::UserCtx::default(),
         authenticated_by: None,
         peer,
         body: Mutex::new(body),
-        settings,
+        settings: settings.clone(),
         app,
     };
-    let cookie = login::authenticate(&mut request).await?;
-    let response = router::route(request).await?;
-    Ok(match cookie {
+    dispatch(request).await
+}
+
+/// Answers a request of which `raw_path`, method, headers and body are known. A rewrite makes
+/// another one of it, which is answered as if it had been sent.
+async fn dispatch(mut request: Request) -> respond::Answer {
+    let mut renewed = None;
+    let response = loop {
+        let (path, query) = request.raw_path.split_once('?').unwrap_or((&request.raw_path, ""));
+        request.path = path::split_path(path, request.plus())?;
+        request.query = Query::new(path::parse_query(query)?);
+        request.user = crate::auth::UserCtx::default();
+        renewed = login::authenticate(&mut request).await?.or(renewed);
+        if !functions::is_rewrite(&request.path) {
+            break router::route(request).await?;
+        }
+        request = match functions::rewrite(request).await? {
+            Rewrite::Answer(response) => break response,
+            Rewrite::Again(request) => request,
+        };
+        request.rewrites += 1;
+        request.method = method(&request.method, &request.headers);
+    };
+    Ok(match renewed {
         Some(cookie) if !response.headers().contains_key(header::SET_COOKIE) => {
             respond::with(response, header::SET_COOKIE, &cookie)
         }

@@ -75,11 +75,7 @@ pub fn encode_segment(text: &str) -> Cow<'_, str> {
         if stays(byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push('%');
-            for digit in [byte >> 4, byte & 0xf] {
-                encoded
-                    .extend(char::from_digit(u32::from(digit), 16).map(|c| c.to_ascii_uppercase()));
-            }
+            push_escape(&mut encoded, byte);
         }
     }
     Cow::Owned(encoded)
@@ -87,6 +83,28 @@ pub fn encode_segment(text: &str) -> Cow<'_, str> {
 
 fn stays(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':')
+}
+
+/// Escapes a segment, or a name or value of a query, as forms do: `+` for a space.
+#[must_use]
+pub fn quote_plus(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 8);
+    for byte in text.bytes() {
+        match byte {
+            b' ' => quoted.push('+'),
+            b'-' | b'_' | b'.' | b'~' => quoted.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => quoted.push(char::from(byte)),
+            byte => push_escape(&mut quoted, byte),
+        }
+    }
+    quoted
+}
+
+fn push_escape(out: &mut String, byte: u8) {
+    out.push('%');
+    for digit in [byte >> 4, byte & 0xf] {
+        out.extend(char::from_digit(u32::from(digit), 16).map(|c| c.to_ascii_uppercase()));
+    }
 }
 
 /// The names and values of a raw query string (without its `?`), in order, decoded; `+` is a space.
@@ -191,6 +209,7 @@ mod tests {
             prop_assert!(!encoded.contains('/'));
             prop_assert_eq!(decode(&encoded, Plus::Space), Ok(text.clone()));
             prop_assert_eq!(decode(&encoded, Plus::Literal), Ok(text.clone()));
+            prop_assert_eq!(decode(&quote_plus(&text), Plus::Space), Ok(text.clone()));
             let query = format!("{encoded}={encoded}");
             prop_assert_eq!(parse_query(&query), Ok(vec![(text.clone(), text)]));
         }

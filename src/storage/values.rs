@@ -208,6 +208,11 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|_| self.corrupt("a text is not UTF-8"))
     }
 
+    pub(super) fn bytes(&mut self) -> Read<&'a [u8]> {
+        let length = self.number()?;
+        self.take(length)
+    }
+
     fn id(&mut self) -> Read<DocId> {
         DocId::parse(self.text()?).map_err(|_| self.corrupt("an id is not valid"))
     }

@@ -136,8 +136,11 @@ pub fn id_in_place(place: &[u8], at: usize) -> Option<String> {
     String::from_utf8(id).ok()
 }
 
+/// The level byte of the block that all others hang from.
+const ROOT: u8 = 0xff;
+
 /// Blocks: `db index view level place` → block; the place is that of its first row, empty for the
-/// first block of the view.
+/// first block of a level. Level 2 is the lowest that is stored.
 #[must_use]
 pub fn block(address: ViewAddress, level: u8, place: &[u8]) -> Vec<u8> {
     let mut key = of_view(address, 1 + place.len());
@@ -146,22 +149,16 @@ pub fn block(address: ViewAddress, level: u8, place: &[u8]) -> Vec<u8> {
     key
 }
 
-/// Blocks: all blocks of one level of a view.
+/// Blocks: `db index view FF` → the one block of the highest level.
 #[must_use]
-pub fn blocks(address: ViewAddress, level: u8) -> KeyRange {
-    KeyRange::prefix(&block(address, level, &[]))
+pub fn root_block(address: ViewAddress) -> Vec<u8> {
+    block(address, ROOT, &[])
 }
 
 /// Blocks: all blocks of a view.
 #[must_use]
 pub fn all_blocks(address: ViewAddress) -> KeyRange {
     rows(address)
-}
-
-/// The place in a key of the table of blocks.
-#[must_use]
-pub fn place_of_block(key: &[u8]) -> Option<&[u8]> {
-    key.get(15..)
 }
 
 /// Emits: `db index id` → emits.

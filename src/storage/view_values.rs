@@ -1,5 +1,7 @@
 //! The values of view indexes. docs/storage-format.md shows every byte.
 
+use std::borrow::Cow;
+
 use super::values::{Read, Reader, VERSION, Writer};
 use super::view_keys::{IndexNumber, ViewNumber};
 use super::{StorageError, Table};
@@ -33,11 +35,22 @@ pub struct ViewRow<'a> {
     pub value: &'a str,
 }
 
-/// Blocks: how many rows, and what each reduce of the view makes of them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Block {
+/// Blocks: the blocks of the level below that a block is made of, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block<'a> {
+    pub level: u8,
+    pub parts: Vec<BlockPart<'a>>,
+}
+
+/// A block as the block that it is a part of knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockPart<'a> {
+    /// Of its first row; empty for the first block of a level.
+    pub place: Cow<'a, [u8]>,
+    /// Its rows.
     pub count: u64,
-    pub reduced: Vec<Vec<u8>>,
+    /// What each reduce of the view makes of its rows; nothing where it has none.
+    pub states: Vec<Cow<'a, [u8]>>,
 }
 
 /// A row that a document has in an index. Rows of the same view and key are numbered, from 0, in
@@ -114,26 +127,49 @@ impl<'a> ViewRow<'a> {
     }
 }
 
-impl Block {
+impl<'a> Block<'a> {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
-        out.number(self.count);
-        out.number(self.reduced.len() as u64);
-        self.reduced.iter().for_each(|reduced| out.bytes(reduced));
+        out.byte(self.level);
+        let reduces = self.parts.iter().map(|part| part.states.len()).max().unwrap_or(0);
+        out.number(reduces as u64);
+        out.number(self.parts.len() as u64);
+        for part in &self.parts {
+            out.bytes(&part.place);
+            out.number(part.count);
+            if part.count > 0 {
+                part.states.iter().for_each(|state| out.bytes(state));
+            }
+        }
         out.0
     }
 
-    pub fn decode(value: &[u8]) -> Result<Self, StorageError> {
+    pub fn decode(value: &'a [u8]) -> Result<Self, StorageError> {
         let mut reader = Reader::new(Table::ViewBlocks, value)?;
-        let count = reader.number()?;
+        let level = reader.byte()?;
         let reduces = reader.count()?;
-        let mut reduced = Vec::with_capacity(reduces);
-        for _ in 0..reduces {
-            let length = reader.number()?;
-            reduced.push(reader.take(length)?.to_vec());
+        let count = reader.count()?;
+        let mut parts = Vec::with_capacity(count);
+        for _ in 0..count {
+            let place = reader.bytes()?.into();
+            let count = reader.number()?;
+            let reduces = if count > 0 { reduces } else { 0 };
+            let states = (0..reduces).map(|_| Ok(reader.bytes()?.into())).collect::<Read<_>>()?;
+            parts.push(BlockPart { place, count, states });
         }
-        Ok(Self { count, reduced })
+        Ok(Self { level, parts })
+    }
+}
+
+impl BlockPart<'_> {
+    #[must_use]
+    pub fn into_owned(self) -> BlockPart<'static> {
+        BlockPart {
+            place: self.place.into_owned().into(),
+            count: self.count,
+            states: self.states.into_iter().map(|state| state.into_owned().into()).collect(),
+        }
     }
 }
 
@@ -189,7 +225,13 @@ mod tests {
         let row = ViewRow { key: "[1,\"é\"]", value: "null" };
         let encoded = row.encode();
         assert_eq!(ViewRow::decode(&encoded).unwrap(), row);
-        let block = Block { count: 130, reduced: vec![b"1".to_vec(), Vec::new()] };
+        let part = |place: &'static [u8], count, states: &[&'static [u8]]| BlockPart {
+            place: place.into(),
+            count,
+            states: states.iter().map(|state| (*state).into()).collect(),
+        };
+        let parts = vec![part(b"", 0, &[]), part(b"ab", 130, &[b"1", b""])];
+        let block = Block { level: 2, parts };
         assert_eq!(Block::decode(&block.encode()).unwrap(), block);
         let emitted = EmittedRow {
             view: ViewNumber(300),

@@ -139,8 +139,11 @@ impl Index {
     }
 
     pub(super) fn blocks(&self, index: IndexNumber, view: u16) -> Blocks<'_> {
+        let map = self.group.maps.get(usize::from(view));
         Blocks {
             address: self.address(index, view),
+            collation: map.map(|map| map.collation).unwrap_or_default(),
+            partitioned: self.group.partitioned,
             reduces: self.reduces(view),
             reducer: self.reducer(),
         }

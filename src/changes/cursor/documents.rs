@@ -3,10 +3,12 @@
 //! Documents are read in batches of about [`BATCH_BYTES`], however large each is.
 
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::changes::ChangesError;
+use crate::changes::function_filter::document_json;
+use crate::changes::{ChangesError, Filter};
 use crate::database::{Change, DatabaseError};
 use crate::document::{DocId, Document, Rev};
 
@@ -17,6 +19,29 @@ const DOCUMENTS_MAX: usize = 2_000;
 /// Documents read together at most, and how many bytes of them are aimed at.
 const BATCH_MAX: usize = 256;
 const BATCH_BYTES: usize = 64 << 10;
+/// How long a page may take: signs of life are sent between pages.
+const PAGE_TIME: Duration = Duration::from_millis(500);
+/// How long one call of a filter function should take, in microseconds.
+const CALL_US: usize = 200_000;
+
+/// The documents of a row, the winner's first.
+type Documented = Vec<Option<Document>>;
+/// For each row the leaves that pass, where a function says so.
+type Chosen = Result<Vec<Option<Vec<(Rev, bool)>>>, ChangesError>;
+
+/// The leaves beside the winner that are no tombstones.
+fn conflicts_of(change: &Change) -> Vec<Rev> {
+    let others = change.leaves.iter().skip(1).filter(|(_, deleted)| !deleted);
+    others.map(|(rev, _)| rev.clone()).collect()
+}
+
+/// The conflicts that a filter is told of: leaves that are looked at one by one have none.
+fn conflicts_told(change: &Change, style: Style) -> Vec<Rev> {
+    match style {
+        Style::MainOnly => conflicts_of(change),
+        Style::AllDocs => Vec::new(),
+    }
+}
 
 impl Cursor {
     /// Rows that need their documents, to be shown or to be filtered: one batch of documents that
@@ -25,15 +50,16 @@ impl Cursor {
         &mut self,
         sink: &mut Sink<'_>,
     ) -> Result<Reached, ChangesError> {
-        let mut looked_at = 0;
+        let (mut looked_at, begun) = (0, Instant::now());
         loop {
             let rows = self.next_rows()?;
             let is_last = rows.len() < self.batch;
             looked_at += rows.len();
             let documents = self.documents_of(&rows)?;
+            let chosen = self.choose(&rows, &documents)?;
             let mut shown = false;
-            for ((seq, change), documents) in rows.iter().zip(&documents) {
-                let reached = self.offer(*seq, change, documents, &mut |row| {
+            for (((seq, change), documents), chosen) in rows.iter().zip(&documents).zip(chosen) {
+                let reached = self.offer(*seq, change, documents, chosen, &mut |row| {
                     shown = true;
                     sink(row)
                 })?;
@@ -47,7 +73,7 @@ impl Cursor {
             if is_last {
                 return Ok(self.end_pass());
             }
-            if shown || looked_at >= DOCUMENTS_MAX {
+            if shown || looked_at >= DOCUMENTS_MAX || begun.elapsed() >= PAGE_TIME {
                 return Ok(Reached::PageEnd);
             }
         }
@@ -68,12 +94,9 @@ impl Cursor {
     }
 
     /// For each row the documents it needs, the winner's first; none for rows that are skipped.
-    fn documents_of(
-        &mut self,
-        rows: &[(u64, Change)],
-    ) -> Result<Vec<Vec<Option<Document>>>, DatabaseError> {
+    fn documents_of(&mut self, rows: &[(u64, Change)]) -> Result<Vec<Documented>, DatabaseError> {
         let Options { filter, style, .. } = &self.options;
-        let style = if filter.selector().is_some() { *style } else { Style::MainOnly };
+        let style = if filter.reads_documents() { *style } else { Style::MainOnly };
         let needed = |change: &'_ Change| {
             if filter.may_pass(&change.id) { revs_of(change, style).len() } else { 0 }
         };
@@ -95,35 +118,62 @@ impl Cursor {
         Ok(grouped)
     }
 
-    /// Filters a row by its documents and shows it with them.
+    /// Which leaves pass a filter by function, row by row; `None` for every other filter. All of
+    /// them are asked about in one call.
+    fn choose(&mut self, rows: &[(u64, Change)], documents: &[Documented]) -> Chosen {
+        let Filter::Function(filter) = &self.options.filter else {
+            return Ok(vec![None; rows.len()]);
+        };
+        let style = self.options.style;
+        let asked = rows.iter().zip(documents).flat_map(|((_, change), documents)| {
+            let conflicts = conflicts_told(change, style);
+            documents.iter().flatten().map(move |found| document_json(found, &conflicts))
+        });
+        let asked: Vec<String> = asked.collect();
+        let (count, begun) = (asked.len(), Instant::now());
+        let mut passing = filter.passing(asked)?.into_iter();
+        let chosen = rows.iter().zip(documents).map(|((_, change), documents)| {
+            let leaves = revs_of(change, style).iter().zip(documents);
+            // A leaf whose body has gone is no leaf any more.
+            let passed = leaves.filter(|(_, found)| {
+                found.is_some() && passing.next().is_some_and(|passes| passes)
+            });
+            Some(passed.map(|(rev, _)| rev.clone()).collect())
+        });
+        let chosen = chosen.collect();
+        // A slow function is asked about fewer documents at once: the client waits meanwhile.
+        let took_us = usize::try_from(begun.elapsed().as_micros()).unwrap_or(usize::MAX);
+        self.batch = (count * CALL_US / took_us.max(1)).clamp(1, self.batch);
+        Ok(chosen)
+    }
+
+    /// Filters a row by its documents and shows it with them. `chosen` are the leaves that pass,
+    /// where a function has said so.
     fn offer(
         &mut self,
         seq: u64,
         change: &Change,
         documents: &[Option<Document>],
+        mut chosen: Option<Vec<(Rev, bool)>>,
         sink: &mut Sink<'_>,
     ) -> Result<Option<Reached>, ChangesError> {
-        let conflicts: Vec<Rev> = {
-            let others = change.leaves.iter().skip(1).filter(|(_, deleted)| !deleted);
-            others.map(|(rev, _)| rev.clone()).collect()
-        };
         let mut revs = revs_of(change, self.options.style);
-        let chosen;
         if let Some(selector) = self.options.filter.selector() {
             let mut passing = Vec::new();
-            for (at, (rev, document)) in revs.iter().zip(documents).enumerate() {
-                let conflicts = if at == 0 { conflicts.as_slice() } else { &[] };
+            let told = conflicts_told(change, self.options.style);
+            for (rev, document) in revs.iter().zip(documents) {
                 if let Some(document) = document
-                    && selector.matches(document, conflicts)?
+                    && selector.matches(document, &told)?
                 {
                     passing.push(rev.clone());
                 }
             }
-            chosen = passing;
-            revs = &chosen;
+            chosen = Some(passing);
         } else if !self.options.filter.may_pass(&change.id) {
             revs = &[];
         }
+        let revs = chosen.as_deref().unwrap_or(revs);
+        let conflicts = conflicts_of(change);
         let allowed = self.remaining;
         match self.judge(seq, !revs.is_empty()) {
             Verdict::Stop => Ok(Some(Reached::Limit)),

@@ -25,7 +25,9 @@ impl Cursor {
                 Some(ids) => ids,
                 None => return Ok(None),
             },
-            Filter::Everything | Filter::DocIds(_) | Filter::Selector(_) => return Ok(None),
+            Filter::Everything | Filter::DocIds(_) | Filter::Selector(_) | Filter::Function(_) => {
+                return Ok(None);
+            }
         };
         let (first, last) = self.rest();
         let heads = self.db.heads(&ids)?;

@@ -244,8 +244,7 @@ impl Cursor {
             self.found = self.look_up()?;
             self.first_pass = false;
         }
-        let selects = self.options.filter.selector().is_some();
-        if selects || self.options.documents != Documents::No {
+        if self.options.filter.reads_documents() || self.options.documents != Documents::No {
             self.page_with_documents(sink)
         } else {
             self.plain_page(sink)

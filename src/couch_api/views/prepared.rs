@@ -88,6 +88,7 @@ impl ViewAt {
     /// # Errors
     /// `query_parse_error`.
     pub fn check(&self, mut query: ViewQuery) -> Result<Prepared, ApiError> {
+        self.apply_limit(&mut query)?;
         let reduces = self.view.reduce.is_some() && query.reduce != Some(false);
         let kind = if reduces { ViewKind::Reduce } else { ViewKind::Map };
         query.check(kind)?;
@@ -113,6 +114,24 @@ impl ViewAt {
             return Err(ApiError::InvertedRange { direction: range.direction });
         }
         Ok(Prepared { at: self.clone(), query, range, grouping })
+    }
+}
+
+impl ViewAt {
+    /// No query gives more rows than the configuration allows.
+    fn apply_limit(&self, query: &mut ViewQuery) -> Result<(), ApiError> {
+        let settings = self.app.config.snapshot().query_server;
+        let max = match self.index.group().partitioned {
+            true => settings.partition_query_limit,
+            false => settings.query_limit,
+        };
+        let Some(max) = max else { return Ok(()) };
+        if query.limit.is_some_and(|limit| limit > max) {
+            let reason = format!("Limit is too large, must not exceed {max}");
+            return Err(ApiError::query(reason));
+        }
+        query.limit.get_or_insert(max);
+        Ok(())
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::storage::view_keys::ViewAddress;
 use crate::storage::{Batch, Engine, Snapshot};
 
-use super::ViewsError;
 use super::reduce::{ReduceFunction, Reducer};
+use super::{Collation, ViewsError};
 
 /// A row that a batch adds, replaces or takes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub struct RowChange<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Blocks<'a> {
     pub address: ViewAddress,
+    pub collation: Collation,
+    /// Places begin with a partition.
+    pub partitioned: bool,
     /// Of all views that share these rows.
     pub reduces: &'a [ReduceFunction],
     pub reducer: Reducer<'a>,

@@ -8,8 +8,8 @@ use axum::response::Response;
 use crate::blocking;
 use crate::config::Settings;
 use crate::database::{Base, Database, Edit, EditAttachment};
-use crate::design::{self, Partitioning};
-use crate::document::incoming::{self, Incoming, Limits};
+use crate::design::{self, ModuleSource, Partitioning};
+use crate::document::incoming::{self, AttachmentSource, Incoming, Limits};
 use crate::document::{DocId, Rev, Revisions};
 use crate::http::multipart::Boundary;
 use crate::http::path::{self, Plus, encode_segment};
@@ -199,15 +199,35 @@ pub async fn check_design(
         return Ok(());
     }
     let body = incoming.body.clone();
+    let attached = module_at_hand(incoming);
     let app = app.clone();
     let partitioning =
         if db.is_partitioned() { Partitioning::Partitioned } else { Partitioning::NotPartitioned };
     blocking::run("check design document", move || {
         let body = serde_json::from_slice(&body).map_err(|_| ApiError::invalid_json())?;
-        let compile = |source: &str| app.functions.sandbox().check_function(source);
-        Ok(design::validate(&body, partitioning, compile)?)
+        let sandbox = app.functions.sandbox();
+        design::validate(&body, partitioning, |source| sandbox.check_function(source))?;
+        if design::is_wasm(&body) {
+            let module = ModuleSource::of(&body)?.module(attached.as_deref());
+            let check =
+                module.map(|module| move |name: Option<&str>| sandbox.check_module(&module, name));
+            design::validate_wasm(&body, check)?;
+        }
+        Ok(())
     })
     .await?
+}
+
+/// The module of a design document in WebAssembly, where it comes as an attachment in the
+/// document itself. One that comes otherwise, or later, is looked at when it is used.
+fn module_at_hand(incoming: &Incoming) -> Option<Vec<u8>> {
+    let attachments = incoming.attachments.as_deref().filter(|listed| !listed.is_empty())?;
+    let name = design::module_attachment(&incoming.body)?;
+    let attachment = attachments.iter().find(|attachment| attachment.name == name)?;
+    match &attachment.source {
+        AttachmentSource::Inline(bytes) => Some(bytes.clone()),
+        AttachmentSource::Stub | AttachmentSource::Follows => None,
+    }
 }
 
 /// The one revision that the request gives in up to three places.

@@ -4,17 +4,19 @@
 //! Invariant: bytes that no document adopted are removed again, by dropping the last [`Blob`],
 //! or, after a crash, when the store is next opened.
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
 use md5::{Digest as _, Md5};
 use sha1::Sha1;
 
 use crate::document::{Attachment, Digest, Encoding};
 use crate::storage::keys::{self, BlobId, DbNumber};
 use crate::storage::values;
-use crate::storage::{Batch, Durability, Engine, Table};
+use crate::storage::{Batch, Durability, Engine, StorageError, Table};
 
 use super::{Database, DatabaseError};
 
@@ -225,6 +227,39 @@ impl Database {
             stored: 0,
             chunks: None,
         }
+    }
+
+    /// The first `bytes_max` bytes of an attachment, as clients see them.
+    ///
+    /// # Errors
+    /// As for [`Self::blob`], and where what is stored is not the gzip data that it should be.
+    pub(super) fn attachment_bytes(
+        &self,
+        attachment: &Attachment,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, DatabaseError> {
+        let reader = self.blob(attachment)?;
+        let mut stored = Vec::new();
+        // Compressed data is longer by a little, at worst.
+        while stored.len() < bytes_max + CHUNK_BYTES {
+            let chunk = reader.read_at(stored.len() as u64)?;
+            if chunk.is_empty() {
+                break;
+            }
+            stored.extend_from_slice(&chunk);
+        }
+        if attachment.encoding == Encoding::Identity {
+            stored.truncate(bytes_max);
+            return Ok(stored);
+        }
+        let mut bytes = Vec::new();
+        let mut decoded = MultiGzDecoder::new(stored.as_slice()).take(bytes_max as u64);
+        let corrupt = |_| StorageError::Corrupt {
+            table: Table::Chunks.name(),
+            what: "an attachment is no gzip data",
+        };
+        decoded.read_to_end(&mut bytes).map_err(corrupt)?;
+        Ok(bytes)
     }
 
     /// A reader of an attachment's stored bytes.

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::design::Ddoc;
+use crate::design::{Ddoc, MODULE_BYTES_MAX, module_attachment};
 use crate::document::id::DESIGN_PREFIX;
 use crate::document::{DocId, Document};
 use crate::storage::{Direction, StorageError, Table};
@@ -67,9 +67,34 @@ impl Database {
         let Some(winner) = self.winner(id)?.filter(|winner| !winner.deleted) else {
             return Ok(None);
         };
-        let ddoc = load(&winner)?;
-        self.designs.cache.put(self.number, epoch, ddoc.clone(), winner.body.len());
+        let ddoc = self.load_design(&winner)?;
+        let bytes = winner.body.len() + ddoc.module_bytes();
+        self.designs.cache.put(self.number, epoch, ddoc.clone(), bytes);
         Ok(Some(ddoc))
+    }
+
+    fn load_design(&self, document: &Document) -> Result<Arc<Ddoc>, DatabaseError> {
+        let module = self.attached_module(document)?;
+        let corrupt = |_| StorageError::Corrupt {
+            table: Table::Bodies.name(),
+            what: "a body is no JSON object",
+        };
+        Ok(Arc::new(Ddoc::new(document, module.as_deref()).map_err(corrupt)?))
+    }
+
+    /// The attachment that a design document in WebAssembly names as its module.
+    fn attached_module(&self, document: &Document) -> Result<Option<Vec<u8>>, DatabaseError> {
+        if document.attachments.is_empty() {
+            return Ok(None);
+        }
+        let Some(name) = module_attachment(&document.body) else { return Ok(None) };
+        let named = document.attachments.iter().find(|attachment| attachment.name == name);
+        let Some(attachment) = named else { return Ok(None) };
+        match self.attachment_bytes(attachment, MODULE_BYTES_MAX + 1) {
+            // The revision was replaced meanwhile; whoever asks again gets the next one.
+            Err(DatabaseError::AttachmentGone) => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// Whether it is known, without reading, that no function has to be asked about a write.
@@ -113,18 +138,13 @@ impl Database {
             let Some(winner) = self.winner(&id)?.filter(|winner| !winner.deleted) else {
                 continue;
             };
-            let ddoc = load(&winner)?;
+            let ddoc = self.load_design(&winner)?;
             if ddoc.validates() {
-                self.designs.cache.put(self.number, epoch, ddoc, winner.body.len());
+                let bytes = winner.body.len() + ddoc.module_bytes();
+                self.designs.cache.put(self.number, epoch, ddoc, bytes);
                 validating.push(id);
             }
         }
         Ok(validating.into())
     }
-}
-
-fn load(document: &Document) -> Result<Arc<Ddoc>, DatabaseError> {
-    let corrupt =
-        |_| StorageError::Corrupt { table: Table::Bodies.name(), what: "a body is no JSON object" };
-    Ok(Arc::new(Ddoc::new(document, None).map_err(corrupt)?))
 }

@@ -21,4 +21,4 @@ pub use response::{Response, ResponseBody};
 pub use signature::has_views;
 pub use validate::{DesignError, FunctionKind, Partitioning, validate};
 pub use validator::{Question, Validator};
-pub use wasm::{ModuleSource, is_wasm, validate_wasm};
+pub use wasm::{MODULE_BYTES_MAX, ModuleSource, is_wasm, module_attachment, validate_wasm};

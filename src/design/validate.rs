@@ -104,6 +104,8 @@ enum Language {
     JavaScript,
     /// Mango indexes: a map is an object and needs no compiling.
     Query,
+    /// Maps and reduces are names of exports.
+    Wasm,
     /// Nothing here runs it; CouchDB saves the document and refuses to build the view.
     Unknown,
 }
@@ -113,6 +115,7 @@ impl Language {
         match ddoc.get("language").and_then(Value::as_str) {
             None => Self::JavaScript,
             Some(name) if name.eq_ignore_ascii_case("javascript") => Self::JavaScript,
+            Some(name) if name.eq_ignore_ascii_case("wasm") => Self::Wasm,
             Some("query") => Self::Query,
             Some(_) => Self::Unknown,
         }
@@ -233,7 +236,8 @@ fn check_view(
     let source = |member| view.get(member).and_then(Value::as_str);
     let compiled = |kind, source| match language {
         Language::JavaScript => check_function(kind, name, source, compile),
-        Language::Query | Language::Unknown => Ok(()),
+        // The exports are looked at with the module.
+        Language::Wasm | Language::Query | Language::Unknown => Ok(()),
     };
     if let Some(map) = source("map") {
         compiled(FunctionKind::Map, map)?;

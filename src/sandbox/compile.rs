@@ -38,6 +38,9 @@ pub enum CompileError {
     /// The source is longer than this many bytes.
     #[error("The source is longer than {bytes_max} bytes.")]
     TooLong { bytes_max: usize },
+    /// What is wrong with a WebAssembly module.
+    #[error("{reason}")]
+    Module { reason: String },
     /// Compiling took more memory than it may.
     #[error("(new InternalError(\"out of memory\", \"<unknown>\", 1))")]
     OutOfMemory,

@@ -20,6 +20,7 @@ use super::instances::with_instance;
 use super::pool::{Pool, PoolError, PoolOptions};
 use super::program::{CallError, Program};
 use super::verdicts::{Key, Verdicts};
+use super::wasm::{self, WasmModule};
 
 /// How a sandbox is set up.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +129,26 @@ impl Sandbox {
         match self.callers.run(limits.time + GRACE, move || check(&source, &limits)) {
             Err(PoolError::Overrun) => Err(CompileError::TimedOut),
             answer => answer?,
+        }
+    }
+
+    /// Whether a WebAssembly module can be used, and has a function that is exported as `export`.
+    /// Blocks as [`Self::check_function`] does.
+    pub fn check_module(
+        &self,
+        module: &WasmModule,
+        export: Option<&str>,
+    ) -> Result<(), CompileError> {
+        let time = self.limits().time;
+        let (module, export) = (module.clone(), export.map(str::to_owned));
+        let answer = self.callers.run_in_steps(time + GRACE, move |progress| {
+            wasm::check(&module, export.as_deref(), &Clock::new(time, progress))
+        });
+        match answer {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(CallError::Compilation(reason))) => Err(CompileError::Module { reason }),
+            Ok(Err(_)) | Err(PoolError::Overrun) => Err(CompileError::TimedOut),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -87,6 +87,20 @@ pub(super) fn compiled(module: &WasmModule, clock: &Clock) -> Result<Arc<Compile
     })
 }
 
+/// Whether a module can be used, and exports a function of that name.
+///
+/// # Errors
+/// Why not; [`CallError::Compilation`] is about the module.
+pub(in crate::sandbox) fn check(
+    module: &WasmModule,
+    export: Option<&str>,
+    clock: &Clock,
+) -> Result<(), CallError> {
+    let compiled = compiled(module, clock)?;
+    let checked = export.map_or(Ok(()), |name| compiled.check_function(name));
+    checked.map_err(CallError::Compilation)
+}
+
 /// Lets running modules look at the time as long as what this returns lives.
 pub(super) fn tick() -> Option<Ticking> {
     WASM.as_ref().ok().map(|wasm| wasm.ticker.begin())

@@ -202,6 +202,10 @@ impl Instance for WasmInstance {
                 );
                 verdict(&self.ask(&function, &input)?).map(|()| "1".to_owned())
             }
+            ("rewrites", [request]) => {
+                let answer = self.ask(&function, &format!(r#"{{"req":{request}}}"#))?;
+                rewrite(answer.trim())
+            }
             _ => Err(CallError::Compilation(format!("No WebAssembly function can be `{kind}`."))),
         }
     }
@@ -296,6 +300,16 @@ pub(super) fn response(answer: &str) -> Result<String, CallError> {
         Some(b'{') => Ok(answer.to_owned()),
         Some(b'"') => Ok(format!(r#"{{"body":{answer}}}"#)),
         _ => Err(invalid("a response is an object or a string")),
+    }
+}
+
+/// Where a request goes; a string is the path.
+fn rewrite(answer: &str) -> Result<String, CallError> {
+    match answer.bytes().next() {
+        Some(b'{') => Ok(format!(r#"["ok",{answer}]"#)),
+        Some(b'"') => Ok(format!(r#"["ok",{{"path":{answer}}}]"#)),
+        Some(b'n') => Ok(r#"["no_dispatch_rule"]"#.to_owned()),
+        _ => Err(invalid("a rewrite is an object, a string or null")),
     }
 }
 

@@ -27,4 +27,5 @@ mod tests;
 
 pub use module::{WasmCode, WasmModule};
 
+pub(super) use compiled::check;
 pub(super) use functions::WasmInstance;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::weigh::MODULE_BYTES_MAX;
+
 /// A WebAssembly module in its binary form, known by its digest.
 #[derive(Clone)]
 pub struct WasmModule {
@@ -25,6 +27,9 @@ pub enum WasmCode {
 }
 
 impl WasmModule {
+    /// The longest module that can be used.
+    pub const BYTES_MAX: usize = MODULE_BYTES_MAX;
+
     /// Takes what is said to be a module; it is looked at when it is used.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {

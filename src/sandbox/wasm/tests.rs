@@ -161,6 +161,8 @@ fn shows_and_updates_answer_with_responses() {
         constant("number", "5"),
         constant("up", "[{\"_id\":\"x\"}, \"done\"]"),
         constant("none", "[null,{\"body\":\"no\"}]"),
+        constant("path", "\"a/b\""),
+        constant("nowhere", " null"),
     ];
     let module = module(&functions.concat());
     let program = design(
@@ -181,6 +183,15 @@ fn shows_and_updates_answer_with_responses() {
         (["updates", "none"], r#"["up",null,{"body":"no"}]"#),
     ] {
         assert_eq!(call(path), Ok(expect.to_owned()), "{path:?}");
+    }
+    for (export, expect) in [
+        ("path", r#"["ok",{"path":"a/b"}]"#),
+        ("echo", r#"["ok",{"req":{"a":1}}]"#),
+        ("nowhere", r#"["no_dispatch_rule"]"#),
+    ] {
+        let program = design(&module, json!({"rewrites": export}));
+        let answer = sandbox.call(&program, &["rewrites"], texts(&["{\"a\":1}"]));
+        assert_eq!(answer, Ok(expect.to_owned()), "{export}");
     }
     assert_eq!(call(["shows", "nothing"]), Err(CallError::MissingKey("nothing".to_owned())));
     assert_eq!(call(["lists", "l"]), Err(CallError::MissingKey("lists".to_owned())));

@@ -88,6 +88,20 @@ pub fn write_partition(place: &mut Vec<u8>, partition: &str) {
     write_terminated(place, partition.as_bytes());
 }
 
+/// Where the partition ends that a place of a partitioned view begins with.
+#[must_use]
+pub fn partition_end(place: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += 1 + place.get(at..)?.iter().position(|byte| *byte == 0)?;
+        let after = *place.get(at)?;
+        at += 1;
+        if after == 1 {
+            return Some(at);
+        }
+    }
+}
+
 /// Appends what ends a place after its collation key.
 pub fn write_document(place: &mut Vec<u8>, id: &str, ordinal: u32) {
     write_terminated(place, id.as_bytes());
@@ -187,7 +201,13 @@ mod tests {
             };
             let order = a.as_bytes().cmp(b.as_bytes()).then(m.cmp(&n));
             prop_assert_eq!(place(&a, m).cmp(&place(&b, n)), order);
-            prop_assert_eq!(id_in_place(&place(&a, m), 1), Some(a));
+            prop_assert_eq!(id_in_place(&place(&a, m), 1), Some(a.clone()));
+            let mut parted = Vec::new();
+            write_partition(&mut parted, &a);
+            let end = parted.len();
+            parted.extend_from_slice(&place(&b, n));
+            prop_assert_eq!(partition_end(&parted), Some(end));
+            prop_assert_eq!(partition_end(&parted[..end - 1]), None);
         }
     }
 }

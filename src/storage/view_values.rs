@@ -127,24 +127,25 @@ impl<'a> ViewRow<'a> {
     }
 }
 
-impl<'a> Block<'a> {
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.byte(self.level);
-        let reduces = self.parts.iter().map(|part| part.states.len()).max().unwrap_or(0);
-        out.number(reduces as u64);
-        out.number(self.parts.len() as u64);
-        for part in &self.parts {
-            out.bytes(&part.place);
-            out.number(part.count);
-            if part.count > 0 {
-                part.states.iter().for_each(|state| out.bytes(state));
-            }
+/// A record of the table of blocks.
+#[must_use]
+pub fn encode_block(level: u8, parts: &[BlockPart<'_>]) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.byte(level);
+    let reduces = parts.iter().map(|part| part.states.len()).max().unwrap_or(0);
+    out.number(reduces as u64);
+    out.number(parts.len() as u64);
+    for part in parts {
+        out.bytes(&part.place);
+        out.number(part.count);
+        if part.count > 0 {
+            part.states.iter().for_each(|state| out.bytes(state));
         }
-        out.0
     }
+    out.0
+}
 
+impl<'a> Block<'a> {
     pub fn decode(value: &'a [u8]) -> Result<Self, StorageError> {
         let mut reader = Reader::new(Table::ViewBlocks, value)?;
         let level = reader.byte()?;
@@ -163,6 +164,7 @@ impl<'a> Block<'a> {
 }
 
 impl BlockPart<'_> {
+    /// The same with memory of its own.
     #[must_use]
     pub fn into_owned(self) -> BlockPart<'static> {
         BlockPart {
@@ -232,7 +234,7 @@ mod tests {
         };
         let parts = vec![part(b"", 0, &[]), part(b"ab", 130, &[b"1", b""])];
         let block = Block { level: 2, parts };
-        assert_eq!(Block::decode(&block.encode()).unwrap(), block);
+        assert_eq!(Block::decode(&encode_block(2, &block.parts)).unwrap(), block);
         let emitted = EmittedRow {
             view: ViewNumber(300),
             key: &[0, 1, 255],

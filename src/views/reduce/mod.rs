@@ -65,6 +65,18 @@ impl ReduceFunction {
         found.next().map(|(_, function)| function)
     }
 
+    /// Whether it looks at the ids of rows.
+    #[must_use]
+    pub(super) fn reads_ids(&self) -> bool {
+        matches!(self, Self::First | Self::Last | Self::Program(_))
+    }
+
+    /// Whether there are states that [`Self::is_exact`].
+    #[must_use]
+    pub(super) fn may_be_exact(&self) -> bool {
+        matches!(self, Self::Count | Self::Sum | Self::Stats | Self::ApproxCountDistinct)
+    }
+
     /// Whether states may be combined in any order, and over and over, with the same outcome as if
     /// all rows had been reduced together.
     #[must_use]

@@ -6,6 +6,8 @@
 //! the collation key, the terminated document id, and the row's ordinal within its document and
 //! key. Places sort as CouchDB sorts rows.
 
+use std::borrow::Cow;
+
 use super::KeyRange;
 use super::keys::{DbNumber, of_database, write_terminated};
 
@@ -136,9 +138,12 @@ pub fn place_of_row(key: &[u8]) -> Option<&[u8]> {
 
 /// The document id in a place whose collation key ends before `at`.
 #[must_use]
-pub fn id_in_place(place: &[u8], at: usize) -> Option<String> {
+pub fn id_in_place(place: &[u8], at: usize) -> Option<Cow<'_, str>> {
     let end = place.len().checked_sub(ORDINAL_BYTES + 2)?;
     let written = place.get(at..end)?;
+    if !written.contains(&0) {
+        return std::str::from_utf8(written).ok().map(Cow::Borrowed);
+    }
     let mut id = Vec::with_capacity(written.len());
     let mut bytes = written.iter();
     while let Some(byte) = bytes.next() {
@@ -147,7 +152,20 @@ pub fn id_in_place(place: &[u8], at: usize) -> Option<String> {
             bytes.next();
         }
     }
-    String::from_utf8(id).ok()
+    String::from_utf8(id).ok().map(Cow::Owned)
+}
+
+/// A place without its ordinal: what rows of one document and key have in common.
+#[must_use]
+pub fn without_ordinal(place: &[u8]) -> &[u8] {
+    let end = place.len().saturating_sub(ORDINAL_BYTES);
+    place.get(..end).unwrap_or_default()
+}
+
+/// Whether a place is that of the first row of its document and key.
+#[must_use]
+pub fn is_first_of_document(place: &[u8]) -> bool {
+    place.last_chunk::<ORDINAL_BYTES>() == Some(&[0; ORDINAL_BYTES])
 }
 
 /// The level byte of the block that all others hang from.
@@ -201,7 +219,8 @@ mod tests {
             };
             let order = a.as_bytes().cmp(b.as_bytes()).then(m.cmp(&n));
             prop_assert_eq!(place(&a, m).cmp(&place(&b, n)), order);
-            prop_assert_eq!(id_in_place(&place(&a, m), 1), Some(a.clone()));
+            let first = place(&a, m);
+            prop_assert_eq!(id_in_place(&first, 1).as_deref(), Some(a.as_str()));
             let mut parted = Vec::new();
             write_partition(&mut parted, &a);
             let end = parted.len();

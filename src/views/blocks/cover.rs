@@ -7,14 +7,7 @@ use crate::storage::view_keys::{self, ViewAddress};
 use crate::storage::view_values::Block;
 use crate::storage::{Snapshot, StorageError, Table};
 
-use super::LEAF;
-
-/// Places from `start` to before `end`; all from there on where there is no end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlaceRange {
-    pub start: Vec<u8>,
-    pub end: Option<Vec<u8>>,
-}
+use super::{LEAF, PlaceRange};
 
 /// What a range of places is made of.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -128,25 +121,37 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// The place where the block of level 1 begins that has the row before which `rank` rows
-    /// stand, and how many of them stand before that block. None where there are not so many.
-    pub fn block_at(&self, rank: u64) -> Result<Option<(Vec<u8>, u64)>, StorageError> {
+    /// The block of level 1 that has the row before which `rank` rows stand. None where there are
+    /// not so many.
+    pub fn block_at(&self, rank: u64) -> Result<Option<RowBlock>, StorageError> {
         let Some(mut record) = self.root()? else { return Ok(None) };
-        let mut before = 0;
+        let (mut before, mut end) = (0, None);
         loop {
             let block = Block::decode(&record)?;
-            let found = block.parts.iter().find(|part| {
+            let found = block.parts.iter().position(|part| {
                 let inside = rank - before < part.count;
                 before += if inside { 0 } else { part.count };
                 inside
             });
-            let Some(part) = found else { return Ok(None) };
+            let Some((at, part)) = found.and_then(|at| Some((at, block.parts.get(at)?))) else {
+                return Ok(None);
+            };
+            end = block.parts.get(at + 1).map(|next| next.place.to_vec()).or(end);
             if block.level == LEAF {
-                return Ok(Some((part.place.to_vec(), before)));
+                let range = PlaceRange { start: part.place.to_vec(), end };
+                return Ok(Some(RowBlock { range, before, count: part.count }));
             }
             let next = self.block(block.level - 1, &part.place)?;
             drop(block);
             record = next;
         }
     }
+}
+
+/// A block of level 1, and how many rows stand before it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RowBlock {
+    pub range: PlaceRange,
+    pub before: u64,
+    pub count: u64,
 }

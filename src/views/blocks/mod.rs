@@ -24,7 +24,7 @@ use crate::storage::view_values::BlockPart;
 use super::reduce::{ReduceFunction, ReduceGroup, ReducedState, Reducer};
 use super::{Collation, ViewsError};
 
-pub(super) use cover::{Cover, Tree};
+pub(super) use cover::Tree;
 pub(super) use rows::{Places, Rows};
 
 /// A block of level 1 has 2^4 rows on average. Tests have smaller blocks, so that few rows make
@@ -60,6 +60,13 @@ fn hash(place: &[u8]) -> u64 {
     step(rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
     hash = (hash ^ hash >> 33).wrapping_mul(MIX);
     hash ^ hash >> 33
+}
+
+/// Places from `start` to before `end`; all from there on where there is no end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PlaceRange {
+    pub(super) start: Vec<u8>,
+    pub(super) end: Option<Vec<u8>>,
 }
 
 /// A row that a batch adds, replaces or takes away.

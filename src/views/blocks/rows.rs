@@ -1,7 +1,9 @@
 //! Rows that have been read and are kept for a moment, in one piece of memory.
 
-use crate::collation::{key_end, raw_key_end};
-use crate::storage::view_keys::{id_in_place, partition_end, place_of_row};
+use std::borrow::Cow;
+
+use crate::collation::{group_end, key_end, raw_group_end, raw_key_end};
+use crate::storage::view_keys::{id_in_place, partition_end, place_of_row, without_ordinal};
 use crate::storage::view_values::ViewRow;
 use crate::storage::{StorageError, Table};
 use crate::views::Collation;
@@ -26,13 +28,24 @@ impl Places {
         Some(start + length?)
     }
 
+    /// Where the part of a place ends that its group of keys has in common.
+    pub fn group_end(self, place: &[u8], elements: u64) -> Option<usize> {
+        let start = self.key_start(place)?;
+        let key = place.get(start..)?;
+        let length = match self.collation {
+            Collation::Locale => group_end(key, elements),
+            Collation::Raw => raw_group_end(key, elements),
+        };
+        Some(start + length?)
+    }
+
     /// Where the collation key of a place begins.
     pub fn key_start(self, place: &[u8]) -> Option<usize> {
         if self.partitioned { partition_end(place) } else { Some(0) }
     }
 
     /// The document id in a place.
-    pub fn id(self, place: &[u8]) -> Result<String, StorageError> {
+    pub fn id(self, place: &[u8]) -> Result<Cow<'_, str>, StorageError> {
         self.key_end(place)
             .and_then(|end| id_in_place(place, end))
             .ok_or(StorageError::Corrupt { table: Table::ViewRows.name(), what: "no id in a key" })
@@ -91,7 +104,7 @@ impl Rows {
         let row = ViewRow::decode(value)?;
         let id = match places {
             Some(places) => places.id(place)?,
-            None => String::new(),
+            None => Cow::Borrowed(""),
         };
         self.push(place, ReduceInput { key: row.key, id: &id, value: row.value });
         Ok(())
@@ -104,6 +117,11 @@ impl Rows {
     pub fn place(&self, at: usize) -> &[u8] {
         let Some(ends) = self.ends.get(at) else { return &[] };
         self.places.get(self.before(at).place..ends.place).unwrap_or_default()
+    }
+
+    /// Whether the row and the next one are of one document and key.
+    pub fn are_of_one_document(&self, at: usize) -> bool {
+        without_ordinal(self.place(at)) == without_ordinal(self.place(at + 1))
     }
 
     pub fn row(&self, at: usize) -> ReduceInput<'_> {

@@ -14,7 +14,6 @@ use crate::storage::keys::DbNumber;
 use crate::storage::view_keys::{self, IndexNumber, ViewNumber};
 use crate::storage::view_values::{Block, ViewRow};
 use crate::storage::{Batch, Direction, Durability, Engine, MemoryEngine, Table};
-use crate::views::blocks::cover::PlaceRange;
 
 /// Key number and document number to value.
 type Model = BTreeMap<(i64, u32), i64>;
@@ -241,11 +240,14 @@ proptest! {
         places.sort();
         match tree.block_at(rank).unwrap() {
             None => prop_assert!(rank >= rows.len() as u64),
-            Some((start, before)) => {
+            Some(cover::RowBlock { range: PlaceRange { start, end }, before, count }) => {
                 let at = usize::try_from(rank).unwrap();
                 let first = usize::try_from(before).unwrap();
                 prop_assert!(first <= at && start <= places[at]);
                 prop_assert_eq!(places.iter().filter(|place| **place < start).count(), first);
+                let after = end.and_then(|end| places.iter().position(|place| *place == end));
+                let after = after.unwrap_or(places.len());
+                prop_assert_eq!((after - first) as u64, count);
                 prop_assert!(places[first + 1..=at].iter().all(|place| level_of(place) == 0));
             }
         }

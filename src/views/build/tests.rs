@@ -199,7 +199,7 @@ impl Fixture {
                 let row = ViewRow::decode(value).unwrap();
                 let mut collation = Vec::new();
                 collation::write_key_of_text(&mut collation, row.key);
-                let id = view_keys::id_in_place(place, collation.len()).unwrap();
+                let id = view_keys::id_in_place(place, collation.len()).unwrap().into_owned();
                 let parse = |json| serde_json::from_str(json).unwrap();
                 rows.push((view, parse(row.key), id, parse(row.value)));
             });

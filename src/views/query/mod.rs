@@ -1,14 +1,24 @@
 //! Asking an index: rows of a map view, rows of a reduce view.
 
+mod bounds;
+mod elements;
+mod gather;
+mod map;
+mod reduce;
+mod source;
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
-use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::database::Direction;
 
-use super::{Collation, Index, View, ViewsError};
+use super::Collation;
+
+pub use map::MapReader;
+pub use reduce::ReduceReader;
 
 /// Which rows are asked for. Bounds are in the direction of reading: with
 /// [`Direction::Backward`] `start_key` is the higher one.
@@ -92,38 +102,6 @@ pub struct MapRow<'a> {
     pub value: &'a str,
 }
 
-/// Reads the rows of a map view, page by page. Rows of one document with equal keys come in the
-/// order in which they were emitted, in both directions.
-#[derive(Debug)]
-pub struct MapReader {
-    index: Arc<Index>,
-    view: View,
-    query: RangeQuery,
-}
-
-impl MapReader {
-    #[must_use]
-    pub fn new(index: Arc<Index>, view: View, query: RangeQuery) -> Self {
-        Self { index, view, query }
-    }
-
-    /// What stands before the rows.
-    pub fn header(&self) -> Result<MapHeader, ViewsError> {
-        let _ = (&self.index, self.view, &self.query);
-        Ok(MapHeader { total_rows: 0, offset: 0, seq: 0 })
-    }
-
-    /// Shows the next rows, until the visitor has enough of them; it has seen the row that it
-    /// breaks at. Returns whether more may come. Each page is a snapshot of its own.
-    pub fn page(
-        &mut self,
-        visit: &mut dyn FnMut(MapRow<'_>) -> ControlFlow<()>,
-    ) -> Result<bool, ViewsError> {
-        let _ = visit;
-        Ok(false)
-    }
-}
-
 /// How far keys are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grouping {
@@ -149,71 +127,4 @@ pub struct ReduceRow {
     /// JSON; `null` where all is one group.
     pub key: String,
     pub value: ReducedValue,
-}
-
-/// Reads the rows of a reduce view, page by page. As in CouchDB a row's value has gone through
-/// one rereduce more than its blocks needed: JavaScript functions can see the difference.
-#[derive(Debug)]
-pub struct ReduceReader {
-    index: Arc<Index>,
-    view: View,
-    query: RangeQuery,
-    grouping: Grouping,
-}
-
-impl ReduceReader {
-    /// `view` must have a reduce.
-    #[must_use]
-    pub fn new(index: Arc<Index>, view: View, query: RangeQuery, grouping: Grouping) -> Self {
-        Self { index, view, query, grouping }
-    }
-
-    /// As [`MapReader::page`].
-    pub fn page(
-        &mut self,
-        visit: &mut dyn FnMut(ReduceRow) -> ControlFlow<()>,
-    ) -> Result<bool, ViewsError> {
-        let _ = (&self.index, self.view, &self.query, self.grouping, visit);
-        Ok(false)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn inverted_ranges() {
-        let (forward, backward) = (Direction::Forward, Direction::Backward);
-        for (start, end, direction, expect) in [
-            (json!(1), json!(2), forward, false),
-            (json!(2), json!(1), forward, true),
-            (json!(2), json!(1), backward, false),
-            (json!(1), json!(2), backward, true),
-            (json!(1), json!(1), forward, false),
-            (json!(1), json!(1), backward, false),
-            (json!(1), json!(1.0), forward, false),
-            (json!(1), json!(1.0), backward, false),
-            (json!("b"), json!("A"), forward, true),
-        ] {
-            let (start_key, end_key) = (Some(start), Some(end));
-            let query = RangeQuery { start_key, end_key, direction, ..RangeQuery::default() };
-            assert_eq!(query.is_inverted(Collation::Locale), expect, "{query:?}");
-            let ids = RangeQuery {
-                start_docid: Some("b".to_owned()),
-                end_docid: Some("a".to_owned()),
-                ..query.clone()
-            };
-            let numbers = query.start_key == Some(json!(1)) && query.end_key == Some(json!(1.0));
-            let by_id = numbers && direction == forward;
-            assert_eq!(ids.is_inverted(Collation::Locale), expect || by_id, "{ids:?}");
-        }
-        let (start_key, end_key) = (Some(json!("a")), Some(json!("B")));
-        let query = RangeQuery { start_key, end_key, ..RangeQuery::default() };
-        assert!(!query.is_inverted(Collation::Locale));
-        assert!(query.is_inverted(Collation::Raw));
-        assert!(!RangeQuery { end_key: None, ..query }.is_inverted(Collation::Raw));
-    }
 }

@@ -10,7 +10,6 @@ use crate::database::{Database, Head};
 use crate::document::encode::{EncodingInfo, Extras, RevStatus, write_document};
 use crate::document::{DocId, Document, Rev, Revisions};
 use crate::http::negotiate::{self, BodyFormat};
-use crate::http::path::encode_segment;
 
 use super::document_parts;
 use super::error::ApiError;

@@ -6,7 +6,7 @@
 use std::ops::{ControlFlow, Range};
 
 use crate::storage::view_keys::{self, place_of_row};
-use crate::storage::{Direction, KeyRange, Snapshot, StorageError, Table};
+use crate::storage::{Direction, Snapshot, StorageError, Table};
 use crate::views::ViewsError;
 use crate::views::reduce::{ReduceFunction, ReduceGroup, ReduceInput};
 

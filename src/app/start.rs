@@ -16,6 +16,7 @@ use crate::auth::{self, Authenticator, NewAdmin, SecurityObject};
 use crate::config::{Config, ConfigError, Override, Persist};
 use crate::database::{CreateOptions, DatabaseError, DatabaseName, NameError, Registry};
 use crate::design::Functions;
+use crate::mango::mapper;
 use crate::sandbox::{self, Sandbox};
 use crate::storage::{Engine, MemoryEngine, RocksEngine, RocksOptions, StorageError};
 use crate::views::Views;
@@ -93,11 +94,13 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
         let registry = open_registry(options, &config, functions.clone());
         (accounts.join().map_err(|_| StartError::Accounts), registry)
     });
+    let views = Views::new(functions.clone());
+    views.set_language(mapper::LANGUAGE, mapper::make_mapper());
     let app = App {
         registry: registry?,
         authenticator: Authenticator::new(config.clone()),
         config,
-        views: Arc::new(Views::new(functions.clone())),
+        views: Arc::new(views),
         functions,
         uuids: UuidGenerator::default(),
         uuid,

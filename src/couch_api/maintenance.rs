@@ -57,8 +57,7 @@ pub async fn view_cleanup(request: Request, db: Arc<Database>, role: Role) -> An
     cleanup(&request, role)?;
     let views = request.app.views.clone();
     let cleaned = blocking::run("clean up views", move || {
-        let kept = design_docs::signatures(&db)?;
-        views.cleanup(&db, &kept)
+        views.cleanup(&db, || design_docs::signatures(&db))
     });
     cleaned.await??;
     respond::ok_true(StatusCode::ACCEPTED)

@@ -126,23 +126,26 @@ impl Views {
         busy
     }
 
-    /// Drops the indexes of a database whose signatures are not among `kept`. Who uses one of
-    /// them is told [`ViewsError::Dropped`].
+    /// Drops the indexes of a database whose signatures are not among those that `kept` gives;
+    /// it is asked after the indexes were looked up, so that a design document saved meanwhile
+    /// keeps its index. Who uses a dropped one is told [`ViewsError::Dropped`].
     ///
     /// # Errors
     /// Where the store fails; some may be dropped by then.
-    pub fn cleanup(&self, db: &Arc<Database>, kept: &HashSet<String>) -> Result<(), ViewsError> {
-        let mut unwanted = Vec::new();
+    pub fn cleanup(
+        &self,
+        db: &Arc<Database>,
+        kept: impl FnOnce() -> Result<HashSet<String>, ViewsError>,
+    ) -> Result<(), ViewsError> {
+        let mut known = Vec::new();
         let mut visit = |key: &[u8], _: &[u8]| {
-            let signature = view_keys::signature_of(key).unwrap_or_default();
-            if !kept.contains(signature) {
-                unwanted.push(signature.to_owned());
-            }
+            known.push(view_keys::signature_of(key).unwrap_or_default().to_owned());
             ControlFlow::Continue(())
         };
         let range = view_keys::indexes(db.number());
         db.engine().snapshot().scan(Table::Indexes, &range, Direction::Forward, &mut visit)?;
-        for signature in unwanted {
+        let kept = kept()?;
+        for signature in known.into_iter().filter(|signature| !kept.contains(signature)) {
             if let Some(index) = self.lock().remove(&(db.number(), signature.clone())) {
                 index.set_dropped();
             }

@@ -12,6 +12,9 @@ impl App {
         self.registry.set_default_security(security.to_json().into_bytes().into());
         self.views.set_query_server(settings.query_server);
         log::set_level(settings.log.level);
+        let sandbox = self.functions.sandbox();
+        sandbox.set_time_limit(settings.couchdb.os_process_timeout);
+        sandbox.set_idle_limit(settings.query_server.os_process_idle_limit);
         for warning in &settings.warnings {
             tracing::warn!("configuration: {warning}");
         }

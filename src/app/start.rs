@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Authenticator, NewAdmin, SecurityObject};
+use crate::collation::compare_strings;
 use crate::config::{Config, ConfigError, Override, Persist};
 use crate::database::{CreateOptions, DatabaseError, DatabaseName, NameError, Registry};
 use crate::design::Functions;
@@ -86,7 +87,8 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
     log::set_level(config.snapshot().log.level);
     auth::ensure_cookie_secret(&config)?;
     let uuid = ensure_uuid(&config)?;
-    let sandbox = Sandbox::new(sandbox::Options::default()).map_err(StartError::Sandbox)?;
+    let sandboxed = sandbox::Options { collate: compare_strings, ..Default::default() };
+    let sandbox = Sandbox::new(sandboxed).map_err(StartError::Sandbox)?;
     let functions = Arc::new(Functions::new(sandbox));
     // Hashing a password takes a tenth of a second and more; the store opens meanwhile.
     let (new_admin, registry) = thread::scope(|scope| {

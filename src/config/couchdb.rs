@@ -1,5 +1,7 @@
 //! `[couchdb]`: identity, limits of documents and default security.
 
+use std::time::Duration;
+
 use super::reader::Reader;
 
 /// Who may use a database that nobody gave a `_security` object.
@@ -34,6 +36,8 @@ pub struct CouchdbSettings {
     pub maintenance_mode: MaintenanceMode,
     /// Up to so many ids, a `_doc_ids` filter looks the documents up instead of scanning.
     pub changes_doc_ids_optimization_threshold: u64,
+    /// How long a design function may run.
+    pub os_process_timeout: Duration,
 }
 
 impl CouchdbSettings {
@@ -62,6 +66,11 @@ impl CouchdbSettings {
                 1000,
                 0..=u64::MAX,
             ),
+            os_process_timeout: Duration::from_millis(section.number(
+                "os_process_timeout",
+                5000,
+                1..=u64::from(u32::MAX),
+            )),
         }
     }
 }

@@ -1,4 +1,7 @@
-//! `[query_server_config]`: what reduce functions may answer, how many rows a query may ask for.
+//! `[query_server_config]`: what reduce functions may answer, how many rows a query may ask for, and
+//! how long programs are kept.
+
+use std::time::Duration;
 
 use super::reader::Reader;
 
@@ -24,6 +27,8 @@ pub struct QueryServerSettings {
     /// The most rows that a query of a view gives, and of one partition of a view.
     pub query_limit: Option<u64>,
     pub partition_query_limit: Option<u64>,
+    /// How long a program that nobody calls is kept ready.
+    pub os_process_idle_limit: Duration,
 }
 
 impl QueryServerSettings {
@@ -55,6 +60,11 @@ impl QueryServerSettings {
             }),
             query_limit,
             partition_query_limit,
+            os_process_idle_limit: Duration::from_secs(section.number(
+                "os_process_idle_limit",
+                300,
+                1..=u64::from(u32::MAX),
+            )),
         }
     }
 }

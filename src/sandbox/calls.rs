@@ -84,8 +84,11 @@ impl Sandbox {
         sink: Box<dyn ChunkSink>,
     ) -> Result<(), CallError> {
         let path = owned(path);
+        let mut streams = Some(Streams { rows, sink });
         self.with_instance(Purpose::List, program, move |instance, clock| {
-            instance.list(&path, &arguments, Streams { rows, sink }, clock)
+            // A list that has written cannot begin again.
+            let streams = streams.take().ok_or(CallError::OutOfMemory)?;
+            instance.list(&path, &arguments, streams, clock)
         })
     }
 }

@@ -82,6 +82,9 @@ pub(super) trait Realm {
     /// Calls an entry with texts; it returns a text.
     fn call(&mut self, entry: &str, arguments: &[&str]) -> Result<String, Failure>;
 
+    /// What the realm holds now.
+    fn memory_bytes(&self) -> usize;
+
     /// Whether something is left over that would burden further calls, such as promises, whose
     /// reactions never run.
     fn is_burdened(&self) -> bool;

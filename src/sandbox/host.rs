@@ -1,20 +1,26 @@
-//! What user code may ask of the server while it runs: to log a line, to read the next row of a
+//! What user code may ask of the server while it runs: to log a line, to compare two
+//! strings, to read the next row of a
 //! list, and to send pieces of an answer.
 //!
 //! Nothing here knows an engine. Lines are bounded in length and number, so that a function that
 //! logs in a loop fills no disk.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
 use std::rc::Rc;
 
 use super::clock::Clock;
 use super::program::{ChunkSink, RowSource};
+use super::surrogates::well_formed;
 
 /// The longest line that a function may log, in characters; CouchDB's `[log] max_message_size`.
 const LINE_CHARACTERS_MAX: usize = 16_000;
 
 /// Lines that one step of a call may log.
 const LINES_MAX: u32 = 100;
+
+/// An order of strings.
+pub(super) type Collate = fn(&str, &str) -> Ordering;
 
 /// What a list reads from and writes to.
 pub(super) struct Streams {
@@ -48,8 +54,8 @@ impl LogLines {
 }
 
 /// The server's side of a call. One for each realm; what it holds changes with every call.
-#[derive(Default)]
 pub(super) struct Host {
+    collate: Collate,
     clock: RefCell<Option<Rc<Clock>>>,
     streams: RefCell<Option<Streams>>,
     lines: LogLines,
@@ -57,6 +63,16 @@ pub(super) struct Host {
 }
 
 impl Host {
+    pub fn new(collate: Collate) -> Self {
+        Self {
+            collate,
+            clock: RefCell::default(),
+            streams: RefCell::default(),
+            lines: LogLines::default(),
+            aborted: RefCell::default(),
+        }
+    }
+
     /// Prepares for a call.
     pub fn begin(&self, clock: &Rc<Clock>, streams: Option<Streams>) {
         self.clock.replace(Some(Rc::clone(clock)));
@@ -94,6 +110,11 @@ impl Host {
         self.aborted.borrow().clone()
     }
 
+    /// What `localeCompare` answers: a number below, at or above 0.
+    pub fn compare(&self, a: &str, b: &str) -> i32 {
+        (self.collate)(a, b) as i32
+    }
+
     /// Writes a line to the server's log.
     pub fn log(&self, line: &str) {
         self.lines.log(line);
@@ -113,7 +134,7 @@ impl Host {
     /// # Errors
     /// Where nobody wants it any more; the call ends.
     pub fn start(&self, response: String) -> Result<(), String> {
-        self.use_streams(|streams| streams.sink.start(response)).unwrap_or(Ok(()))
+        self.use_streams(|streams| streams.sink.start(well_formed(response))).unwrap_or(Ok(()))
     }
 
     /// Sends a piece of the list's answer.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::engine::Limits;
-use super::host::Streams;
+use super::host::{Collate, Streams};
 use super::javascript::JavaScript;
 use super::program::{CallError, Code, MapResults, ReduceCall};
 use super::wasm::WasmInstance;
@@ -64,6 +64,11 @@ pub(super) trait Instance {
         Err(unsupported())
     }
 
+    /// What it holds now; measuring takes a while.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+
     /// Whether it may be called again: it broke no limit.
     fn is_sound(&self) -> bool {
         true
@@ -74,17 +79,26 @@ fn unsupported() -> CallError {
     CallError::Compilation("The program has no such function.".to_owned())
 }
 
+/// What an instance is made with.
+#[derive(Clone, Copy)]
+pub(super) struct Setup {
+    pub limits: Limits,
+    pub collate: Collate,
+}
+
 /// Makes a program ready.
 pub(super) fn create(
     code: &Arc<Code>,
-    limits: &Limits,
+    setup: &Setup,
     clock: &Rc<Clock>,
 ) -> Result<Box<dyn Instance>, CallError> {
     match &**code {
         Code::Maps { .. } | Code::Reduce { .. } | Code::Design { .. } => {
-            Ok(Box::new(JavaScript::new(code, limits, clock)?))
+            Ok(Box::new(JavaScript::new(code, setup, clock)?))
         }
-        Code::Wasm { module, .. } => Ok(Box::new(WasmInstance::new(code, module, limits, clock)?)),
+        Code::Wasm { module, .. } => {
+            Ok(Box::new(WasmInstance::new(code, module, &setup.limits, clock)?))
+        }
         Code::Unusable { reason } => Err(CallError::Compilation(reason.clone())),
     }
 }

@@ -1,8 +1,8 @@
 //! The programs that a thread of the pool has ready.
 //!
 //! Each thread has its own, so that nothing of a program is ever shared between threads. Bounded
-//! in number; what was not called for a while is dropped, and so is an instance that broke a
-//! limit or that panicked.
+//! in number and in memory; what was not called for a while is dropped, and so is an instance that
+//! broke a limit or that panicked.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -10,12 +10,18 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
-use super::engine::Limits;
-use super::instance::{self, Instance};
+use super::instance::{self, Instance, Setup};
 use super::program::{CallError, Program};
 
 /// Programs that one thread keeps ready.
 const INSTANCES_MAX: usize = 32;
+
+/// What one thread keeps in memory, in programs: as much as this many may take at most. The one
+/// used last is kept in any case.
+const FULL_INSTANCES_MAX: usize = 1;
+
+/// An instance is measured whenever it has run for so long: measuring takes a hundredth of it.
+const MEASURED_EVERY: Duration = Duration::from_millis(20);
 
 thread_local! {
     static INSTANCES: RefCell<Instances> = RefCell::default();
@@ -31,22 +37,51 @@ struct Ready {
     key: [u8; 32],
     instance: Box<dyn Instance>,
     used: Instant,
+    memory_bytes: usize,
+    ran_since_measured: Duration,
 }
 
-/// Uses a program's instance on this thread, which is made where there is none.
+/// Uses a program's instance on this thread, which is made where there is none. One that ran out
+/// of memory though it was not new gets a second chance as a new one: what its globals piled up
+/// in earlier calls is gone then.
 pub(super) fn with_instance<T>(
     program: &Program,
-    limits: &Limits,
+    setup: &Setup,
     clock: &Rc<Clock>,
-    use_it: impl FnOnce(&mut dyn Instance) -> Result<T, CallError>,
+    mut use_it: impl FnMut(&mut dyn Instance) -> Result<T, CallError>,
 ) -> Result<T, CallError> {
-    let mut instance = match take(&program.key) {
-        Some(instance) => instance,
-        None => instance::create(&program.code, limits, clock)?,
+    if let Some(ready) = take(&program.key) {
+        match use_once(ready, setup, &mut use_it) {
+            Err(CallError::OutOfMemory) => clock.restart(),
+            answer => return answer,
+        }
+    }
+    let begun = Instant::now();
+    let ready = Ready {
+        key: program.key,
+        instance: instance::create(&program.code, setup, clock)?,
+        used: begun,
+        memory_bytes: 0,
+        ran_since_measured: MEASURED_EVERY,
     };
-    let answer = use_it(&mut *instance);
-    if instance.is_sound() {
-        put(program.key, instance);
+    use_once(ready, setup, &mut use_it)
+}
+
+fn use_once<T>(
+    mut ready: Ready,
+    setup: &Setup,
+    use_it: &mut impl FnMut(&mut dyn Instance) -> Result<T, CallError>,
+) -> Result<T, CallError> {
+    let begun = Instant::now();
+    let answer = use_it(&mut *ready.instance);
+    if ready.instance.is_sound() {
+        ready.used = Instant::now();
+        ready.ran_since_measured += begun.elapsed();
+        if ready.ran_since_measured >= MEASURED_EVERY {
+            ready.memory_bytes = ready.instance.memory_bytes();
+            ready.ran_since_measured = Duration::ZERO;
+        }
+        put(ready, setup.limits.memory_bytes.saturating_mul(FULL_INSTANCES_MAX));
     }
     answer
 }
@@ -62,18 +97,26 @@ pub(super) fn drop_idle(idle_max: Duration) {
 }
 
 /// Takes an instance out while it is used, so that one that panics is never seen again.
-fn take(key: &[u8; 32]) -> Option<Box<dyn Instance>> {
+fn take(key: &[u8; 32]) -> Option<Ready> {
     INSTANCES.with_borrow_mut(|instances| {
         let at = instances.ready.iter().position(|ready| ready.key == *key)?;
-        instances.ready.remove(at).map(|ready| ready.instance)
+        instances.ready.remove(at)
     })
 }
 
-fn put(key: [u8; 32], instance: Box<dyn Instance>) {
-    let ready = Ready { key, instance, used: Instant::now() };
-    let dropped = INSTANCES.with_borrow_mut(|instances| {
+fn put(ready: Ready, bytes_max: usize) {
+    let dropped: Vec<Ready> = INSTANCES.with_borrow_mut(|instances| {
         instances.ready.push_back(ready);
-        (instances.ready.len() > INSTANCES_MAX).then(|| instances.ready.pop_front())
+        let mut bytes: usize = instances.ready.iter().map(|ready| ready.memory_bytes).sum();
+        let mut surplus = 0;
+        for ready in instances.ready.iter().take(instances.ready.len() - 1) {
+            if instances.ready.len() - surplus <= INSTANCES_MAX && bytes <= bytes_max {
+                break;
+            }
+            surplus += 1;
+            bytes -= ready.memory_bytes;
+        }
+        instances.ready.drain(..surplus).collect()
     });
     drop(dropped);
 }

@@ -9,14 +9,16 @@ use std::rc::Rc;
 use serde::Deserialize;
 
 use super::clock::Clock;
-use super::engine::{Failure, Limits, Realm, engine};
+use super::engine::{Failure, Realm, engine};
 use super::erlang::erlang_reason;
 use super::host::{Host, Streams};
-use super::instance::Instance;
+use super::instance::{Instance, Setup};
 use super::program::{CallError, Code, MapResults, ReduceCall};
 use super::rows::RowSplitter;
+use super::surrogates::well_formed;
 
 const BASE: &str = include_str!("prelude/base.js");
+const GUARDS: &str = include_str!("prelude/guards.js");
 const MAP: &str = include_str!("prelude/map.js");
 const REDUCE: &str = include_str!("prelude/reduce.js");
 const SOURCE_TEXT: &str = include_str!("prelude/source_text.js");
@@ -27,6 +29,8 @@ const DESIGN: &str = include_str!("prelude/design.js");
 pub(super) struct JavaScript {
     realm: Box<dyn Realm>,
     host: Rc<Host>,
+    /// What the answers of one call may take together; each alone fits into the realm.
+    answers_bytes_max: usize,
     failed: bool,
 }
 
@@ -44,18 +48,19 @@ enum Refusal {
 }
 
 impl JavaScript {
-    pub fn new(code: &Code, limits: &Limits, clock: &Rc<Clock>) -> Result<Self, CallError> {
-        let host = Rc::new(Host::default());
+    pub fn new(code: &Code, setup: &Setup, clock: &Rc<Clock>) -> Result<Self, CallError> {
+        let host = Rc::new(Host::new(setup.collate));
         host.begin(clock, None);
         let prelude: &[&str] = match code {
-            Code::Maps { .. } => &[BASE, MAP],
-            Code::Reduce { .. } => &[BASE, REDUCE],
+            Code::Maps { .. } => &[BASE, GUARDS, MAP],
+            Code::Reduce { .. } => &[BASE, GUARDS, REDUCE],
             Code::Design { .. } | Code::Wasm { .. } | Code::Unusable { .. } => {
-                &[BASE, SOURCE_TEXT, CONTENT_TYPES, DESIGN]
+                &[BASE, GUARDS, SOURCE_TEXT, CONTENT_TYPES, DESIGN]
             }
         };
-        let realm = engine().realm(prelude, limits, &host).map_err(explain)?;
-        let mut made = Self { realm, host, failed: false };
+        let realm = engine().realm(prelude, &setup.limits, &host).map_err(explain)?;
+        let answers_bytes_max = setup.limits.memory_bytes.saturating_mul(2);
+        let mut made = Self { realm, host, answers_bytes_max, failed: false };
         made.load(code)?;
         Ok(made)
     }
@@ -77,14 +82,12 @@ impl JavaScript {
     fn ask(&mut self, entry: &str, arguments: &[&str]) -> Result<String, CallError> {
         let answer = self.realm.call(entry, arguments);
         // Whatever the program made of it: nobody wants its answer any more.
-        if let Some(reason) = self.host.abort_reason() {
-            self.failed = true;
+        let aborted = self.host.abort_reason();
+        self.failed |= answer.is_err() || aborted.is_some();
+        if let Some(reason) = aborted {
             return Err(CallError::Aborted(reason));
         }
-        let answer = answer.map_err(|failure| {
-            self.failed = true;
-            explain(failure)
-        })?;
+        let answer = well_formed(answer.map_err(explain)?);
         if !answer.starts_with('{') {
             return Ok(answer);
         }
@@ -105,6 +108,10 @@ impl JavaScript {
                 CallError::Thrown { error: error.0, reason: error.1 }
             }
         })
+    }
+
+    fn check_answers(&self, bytes: usize) -> Result<(), CallError> {
+        if bytes > self.answers_bytes_max { Err(CallError::OutOfMemory) } else { Ok(()) }
     }
 
     fn expect_ok(&mut self, entry: &str, arguments: &[&str]) -> Result<(), CallError> {
@@ -162,6 +169,7 @@ impl Instance for JavaScript {
                 this.host.restart();
                 let answer = this.ask("map", &[document])?;
                 rows.add(&answer);
+                this.check_answers(rows.bytes())?;
             }
             Ok(rows.finish())
         })
@@ -174,12 +182,15 @@ impl Instance for JavaScript {
     ) -> Result<Vec<Result<String, String>>, CallError> {
         self.during(clock, None, |this| {
             let mut answers = Vec::with_capacity(calls.len());
+            let mut bytes = 0;
             for call in calls {
                 this.host.restart();
                 let answer = match call {
                     ReduceCall::Reduce { keys, values } => this.ask("reduce", &[keys, values])?,
                     ReduceCall::Rereduce { values } => this.ask("rereduce", &[values])?,
                 };
+                bytes += answer.len();
+                this.check_answers(bytes)?;
                 answers.push(match answer.strip_prefix('!') {
                     Some(message) => Err(message.to_owned()),
                     None => Ok(inside(&answer).to_owned()),
@@ -232,6 +243,10 @@ impl Instance for JavaScript {
         self.during(clock, Some(streams), |this| {
             this.ask("list", &[&path, head, request]).map(|_| ())
         })
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.realm.memory_bytes()
     }
 
     fn is_sound(&self) -> bool {

@@ -24,6 +24,8 @@ mod rows;
 #[expect(clippy::module_inception, reason = "it holds the type that the module is named for")]
 mod sandbox;
 mod scan;
+mod stuck;
+mod surrogates;
 mod syntax;
 mod verdicts;
 mod wasm;
@@ -32,6 +34,8 @@ mod wasm;
 mod calls_tests;
 #[cfg(test)]
 mod design_tests;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;
 

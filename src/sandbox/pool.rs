@@ -11,6 +11,8 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem, thread};
@@ -70,6 +72,8 @@ pub struct Pool {
 }
 
 struct Shared {
+    /// How long a thread keeps what it has ready without using it.
+    idle_ms: AtomicU64,
     state: Mutex<State>,
     job_came: Condvar,
 }
@@ -85,12 +89,23 @@ struct State {
 impl Pool {
     /// Starts the threads; an error is the operating system's.
     pub fn new(options: PoolOptions) -> io::Result<Self> {
-        let shared = Arc::new(Shared { state: Mutex::default(), job_came: Condvar::new() });
-        let pool = Self { shared, options };
+        let shared = Shared {
+            idle_ms: AtomicU64::default(),
+            state: Mutex::default(),
+            job_came: Condvar::new(),
+        };
+        let pool = Self { shared: Arc::new(shared), options };
+        pool.set_idle_limit(options.idle);
         for _ in 0..options.threads.max(1) {
             pool.start_thread()?;
         }
         Ok(pool)
+    }
+
+    /// Changes [`PoolOptions::idle`].
+    pub(super) fn set_idle_limit(&self, idle: Duration) {
+        let milliseconds = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        self.shared.idle_ms.store(milliseconds, Relaxed);
     }
 
     /// Runs `work` on a thread of the pool and waits for it: in the queue for at most
@@ -143,11 +158,10 @@ impl Pool {
 
     fn start_thread(&self) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let idle = self.options.idle;
         thread::Builder::new()
             .name("sandbox".to_owned())
             .stack_size(self.options.stack_bytes)
-            .spawn(move || shared.work(idle))?;
+            .spawn(move || shared.work())?;
         Ok(())
     }
 }
@@ -166,8 +180,9 @@ impl Shared {
     }
 
     /// A thread's life.
-    fn work(&self, idle: Duration) {
+    fn work(&self) {
         loop {
+            let idle = Duration::from_millis(self.idle_ms.load(Relaxed));
             match self.next_job(idle) {
                 Next::Job(job) => {
                     if job.run() == Ended::Abandoned && self.is_replaced() {

@@ -11,7 +11,7 @@ use rquickjs::context::EvalOptions;
 use rquickjs::function::Args;
 use rquickjs::{
     CaughtError, Coerced, Context, Ctx, Error, Exception, Function, Object, Persistent, Runtime,
-    String as Text, Value,
+    String as Text, Type, Value,
 };
 
 use super::compile::{CompileError, compile_by};
@@ -90,8 +90,14 @@ impl Realm for QuickJsRealm {
                 }
                 function.call_arg::<Text<'_>>(texts)?.to_string()
             });
-            answer.map_err(|error| describe(&ctx, error, &self.stopped))
+            let answer = answer.map_err(|error| describe(&ctx, error, &self.stopped))?;
+            // Some built-in functions swallow what stops the engine.
+            if self.stopped.get() { Err(Failure::TimedOut) } else { Ok(answer) }
         })
+    }
+
+    fn memory_bytes(&self) -> usize {
+        usize::try_from(self.context.runtime().memory_usage().malloc_size).unwrap_or_default()
     }
 
     fn is_burdened(&self) -> bool {
@@ -123,6 +129,11 @@ fn host_object<'js>(ctx: &Ctx<'js>, host: &Rc<Host>) -> rquickjs::Result<Object<
     let object = Object::new(ctx.clone())?;
     let logger = Rc::clone(host);
     object.set("log", Function::new(ctx.clone(), move |line: String| logger.log(&line))?)?;
+    let collator = Rc::clone(host);
+    let compare = move |a: String, b: String| collator.compare(&a, &b);
+    object.set("compare", Function::new(ctx.clone(), compare)?)?;
+    let watcher = Rc::clone(host);
+    object.set("isOver", Function::new(ctx.clone(), move || watcher.must_stop())?)?;
     let stepper = Rc::clone(host);
     object.set("step", Function::new(ctx.clone(), move || stepper.restart())?)?;
     let reader = Rc::clone(host);
@@ -209,7 +220,9 @@ fn describe_caught<'js>(ctx: &Ctx<'js>, caught: CaughtError<'js>) -> Failure {
     match caught {
         CaughtError::Exception(exception) => describe_error(&exception),
         // What the engine throws when there is no memory left for an error.
-        CaughtError::Value(value) if value.is_null() => Failure::OutOfMemory,
+        CaughtError::Value(value) if value.is_null() || value.type_of() == Type::Uninitialized => {
+            Failure::OutOfMemory
+        }
         CaughtError::Value(value) => {
             let text = ctx.json_stringify(value).ok().flatten();
             Failure::Thrown(text.and_then(|text| text.to_string().ok()).map(|text| shorten(&text)))

@@ -39,6 +39,11 @@ impl RowSplitter {
         self.results.documents.push(functions);
     }
 
+    /// The bytes of all answers so far.
+    pub fn bytes(&self) -> usize {
+        self.results.text.len()
+    }
+
     pub fn finish(self) -> MapResults {
         self.results
     }

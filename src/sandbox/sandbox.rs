@@ -8,17 +8,19 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::clock::Clock;
 use super::compile::{CompileError, check, check_length};
 use super::engine::Limits;
-use super::instance::Instance;
+use super::host::Collate;
+use super::instance::{Instance, Setup};
 use super::instances::with_instance;
 use super::pool::{Pool, PoolError, PoolOptions};
 use super::program::{CallError, Program};
+use super::stuck::Stuck;
 use super::verdicts::{Key, Verdicts};
 use super::wasm::{self, WasmModule};
 
@@ -26,6 +28,8 @@ use super::wasm::{self, WasmModule};
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub limits: Limits,
+    /// What `localeCompare` means.
+    pub collate: Collate,
     /// Threads that build indexes.
     pub builders: PoolOptions,
     /// Threads that run lists.
@@ -35,13 +39,14 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// As many builders as there are processors, and some more threads for requests, so that a
+    /// Strings in the order of their code points; as many builders as there are processors; some more threads for requests, so that a
     /// function that runs until its time is over does not hold up the others.
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(2, usize::from);
         let callers = (2 * processors).max(4);
         Self {
             limits: Limits::default(),
+            collate: str::cmp,
             builders: PoolOptions {
                 threads: processors,
                 // Builds are batches of one another's size: whoever waits comes to its turn.
@@ -66,10 +71,12 @@ pub(super) enum Purpose {
 /// Compiles and runs user code; one for the whole server.
 pub struct Sandbox {
     limits: Limits,
+    collate: Collate,
     time_limit_ms: AtomicU64,
     builders: Pool,
     lists: Pool,
     callers: Pool,
+    stuck: Arc<Stuck>,
     verdicts: Mutex<Verdicts>,
 }
 
@@ -88,10 +95,12 @@ impl Sandbox {
     pub fn new(options: Options) -> io::Result<Self> {
         let sandbox = Self {
             limits: options.limits,
+            collate: options.collate,
             time_limit_ms: AtomicU64::default(),
             builders: Pool::new(options.builders)?,
             lists: Pool::new(options.lists)?,
             callers: Pool::new(options.callers)?,
+            stuck: Arc::default(),
             verdicts: Mutex::default(),
         };
         sandbox.set_time_limit(options.limits.time);
@@ -102,6 +111,13 @@ impl Sandbox {
     pub fn set_time_limit(&self, time: Duration) {
         let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.time_limit_ms.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Changes how long a thread keeps a program ready that nobody calls.
+    pub fn set_idle_limit(&self, idle: Duration) {
+        for pool in [&self.builders, &self.lists, &self.callers] {
+            pool.set_idle_limit(idle);
+        }
     }
 
     fn limits(&self) -> Limits {
@@ -117,17 +133,27 @@ impl Sandbox {
         if let Some(verdict) = self.verdicts(|verdicts| verdicts.get(key)) {
             return verdict;
         }
-        let verdict = self.compile(source.to_owned());
+        let verdict = self.compile(key, source.to_owned());
         if verdict.as_ref().err().is_none_or(CompileError::is_about_the_source) {
             self.verdicts(|verdicts| verdicts.insert(key, verdict.clone()));
         }
         verdict
     }
 
-    fn compile(&self, source: String) -> Result<(), CompileError> {
+    fn compile(&self, key: Key, source: String) -> Result<(), CompileError> {
         let limits = self.limits();
-        match self.callers.run(limits.time + GRACE, move || check(&source, &limits)) {
-            Err(PoolError::Overrun) => Err(CompileError::TimedOut),
+        let Some((run, running)) = self.stuck.begin(key.0) else {
+            return Err(CompileError::TimedOut);
+        };
+        let answer = self.callers.run(limits.time.saturating_add(GRACE), move || {
+            let _running = running;
+            check(&source, &limits)
+        });
+        match answer {
+            Err(PoolError::Overrun) => {
+                run.give_up();
+                Err(CompileError::TimedOut)
+            }
             answer => answer?,
         }
     }
@@ -161,21 +187,29 @@ impl Sandbox {
         &self,
         purpose: Purpose,
         program: &Program,
-        work: impl FnOnce(&mut dyn Instance, &Rc<Clock>) -> Result<T, CallError> + Send + 'static,
+        mut work: impl FnMut(&mut dyn Instance, &Rc<Clock>) -> Result<T, CallError> + Send + 'static,
     ) -> Result<T, CallError> {
         let pool = match purpose {
             Purpose::Build => &self.builders,
             Purpose::List => &self.lists,
             Purpose::Request => &self.callers,
         };
-        let limits = self.limits();
+        let setup = Setup { limits: self.limits(), collate: self.collate };
+        let limit = setup.limits.time;
         let program = program.clone();
-        let answer = pool.run_in_steps(limits.time + GRACE, move |progress| {
-            let clock = Rc::new(Clock::new(limits.time, progress));
-            with_instance(&program, &limits, &clock, |instance| work(instance, &clock))
+        let Some((run, running)) = self.stuck.begin(program.key) else {
+            return Err(CallError::TimedOut);
+        };
+        let answer = pool.run_in_steps(limit.saturating_add(GRACE), move |progress| {
+            let clock = Rc::new(Clock::new(limit, progress));
+            let _running = running;
+            with_instance(&program, &setup, &clock, |instance| work(instance, &clock))
         });
         match answer {
-            Err(PoolError::Overrun) => Err(CallError::TimedOut),
+            Err(PoolError::Overrun) => {
+                run.give_up();
+                Err(CallError::TimedOut)
+            }
             answer => answer?,
         }
     }

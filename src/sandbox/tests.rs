@@ -15,7 +15,14 @@ const PLENTY: Duration = Duration::from_mins(1);
 fn with_time_limit(time: Duration) -> Sandbox {
     let limits = Limits { time, ..Limits::default() };
     let pool = PoolOptions { threads: 1, overruns_max: 1, wait: PLENTY, ..PoolOptions::default() };
-    Sandbox::new(Options { limits, builders: pool, lists: pool, callers: pool }).unwrap()
+    Sandbox::new(Options {
+        limits,
+        builders: pool,
+        lists: pool,
+        callers: pool,
+        ..Options::default()
+    })
+    .unwrap()
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(super) struct Verdicts {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key([u8; 32]);
+pub(super) struct Key(pub [u8; 32]);
 
 impl Key {
     pub fn of(source: &str) -> Self {

@@ -9,6 +9,8 @@
 //
 // The host's members:
 //   log(line)              writes to the server's log
+//   compare(a, b)          a number below, at or above 0: the order of two strings
+//   isOver()               whether the step has taken its time
 //   step()                 a new step begins: the time limit starts anew
 //   nextRow()              the next row of a list, JSON; undefined at the end
 //   start(json)            begins the answer of a list with a response object
@@ -26,7 +28,7 @@
   'use strict';
   const globals = globalThis;
   const globalEval = eval;
-  const { parse, stringify: engineStringify } = JSON;
+  const { parse, stringify } = JSON;
   const { defineProperty, freeze, setPrototypeOf, values } = Object;
   const { apply } = Reflect;
   const { isArray } = Array;
@@ -34,10 +36,13 @@
   const wellFormed = uncurried(String.prototype.toWellFormed);
   const slice = uncurried(String.prototype.slice);
   const split = uncurried(String.prototype.split);
-  const indexOf = uncurried(String.prototype.indexOf);
   const text = String;
   const EngineError = typeof InternalError === 'function' ? InternalError : Error;
-  const { log: hostLog, step, nextRow, start, send, compile: hostCompile } = host;
+  const { log: hostLog, compare, step, nextRow, start, send, compile: hostCompile } = host;
+
+  // Emitted values are made of what JSON can say, and no more.
+  delete JSON.rawJSON;
+  delete JSON.isRawJSON;
 
   // Names that no design function of CouchDB sees.
   for (const name of ['performance', 'queueMicrotask', 'DOMException', 'navigator', 'console',
@@ -48,27 +53,6 @@
   // An array that inherits nothing, so that storing into it calls nobody's setter, and that JSON
   // writes without asking anyone's toJSON.
   const list = () => setPrototypeOf([], null);
-
-  // A half of a surrogate pair, which the engine writes as an escape, is no JSON for everyone else.
-  const withoutHalves = (json) => {
-    let out = '';
-    let copied = 0;
-    for (let at = indexOf(json, '\\'); at >= 0; at = indexOf(json, '\\', at)) {
-      const half = json[at + 1] === 'u' && json[at + 2] === 'd'
-        && indexOf('89abcdef', json[at + 3]) >= 0;
-      if (half) {
-        out += slice(json, copied, at) + '\ufffd';
-        copied = at + 6;
-      }
-      at += half ? 6 : 2;
-    }
-    return out + slice(json, copied);
-  };
-
-  const stringify = (value) => {
-    const json = engineStringify(value);
-    return json === undefined || indexOf(json, '\\ud') < 0 ? json : withoutHalves(json);
-  };
 
   // Longer lines are cut by the host; this keeps the copy short.
   const LINE_UNITS_MAX = 32000;
@@ -91,8 +75,10 @@
     }
   };
 
+  // Where there is no memory left for an error, the engine throws null, or a value of no type.
   const isOutOfMemory = (error) => {
     try {
+      if (error === null || typeof error === 'unknown') return true;
       return error instanceof EngineError && error.message === 'out of memory';
     } catch (_) {
       return false;
@@ -110,7 +96,8 @@
       }
       const json = stringify(error);
       return slice(json === undefined ? text(error) : json, 0, LINE_UNITS_MAX);
-    } catch (_) {
+    } catch (unreadable) {
+      if (isOutOfMemory(unreadable)) throw unreadable;
       return 'something that has no text';
     }
   };
@@ -227,6 +214,10 @@
     return thrown('unknown_error', describe(error));
   };
 
+  String.prototype.localeCompare = function localeCompare(that) {
+    if (this === null || this === undefined) throw new TypeError('not an object');
+    return compare(wellFormed(text(this)), wellFormed(text(that)));
+  };
   globals.log = function log_(message) {
     log(typeof message === 'string' ? message : text(stringify(message)));
   };
@@ -235,12 +226,12 @@
     for (const i in numbers) total += numbers[i];
     return total;
   };
-  globals.toJSON = engineStringify;
+  globals.toJSON = stringify;
   globals.isArray = function (value) { return isArray(value); };
 
   return {
     __proto__: null, compile, describe, freezeDeep, guarded, isArray, isOutOfMemory, list, log,
     moduleLoader, nextRow, notCompiled, parse, send: (piece) => send(wellFormed(piece)),
-    start, step, stringify, text, thrown, wellFormed,
+    slice, start, step, stringify, text, thrown, uncurried, wellFormed,
   };
 })

@@ -40,20 +40,21 @@
     return undefined;
   };
 
-  const report = (error, document) => {
-    const id = typeof document === 'object' && document !== null ? document._id : undefined;
+  const report = (error, id) => {
     log(`function raised exception (${describe(error)}) with doc._id ${id}`);
   };
 
   const map = (json) => {
     let document;
+    let id = '';
     let answer = '[';
     try {
       document = parse(json);
       freezeDeep(document);
+      id = `${document._id}`;
     } catch (error) {
       if (isOutOfMemory(error)) throw error;
-      report(error, undefined);
+      report(error, id);
       for (let i = 0; i < functions.length; i++) answer += i > 0 ? ',0' : '0';
       return answer + ']';
     }
@@ -68,7 +69,7 @@
         if (isOutOfMemory(error)) throw error;
         const end = fatal(error);
         if (end !== undefined) return end;
-        report(error, document);
+        report(error, id);
         answer += '0';
       }
     }

@@ -10,6 +10,7 @@ mod node;
 mod python;
 mod server;
 mod transcripts;
+mod validation;
 mod views;
 mod wire;
 

@@ -39,6 +39,11 @@ fn pouchdb_attachments() {
 }
 
 #[test]
+fn pouchdb_filters_and_is_refused() {
+    run_on_fresh_server("pouchdb-functions.mjs");
+}
+
+#[test]
 fn pouchdb_resumes_from_its_checkpoint_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let client = folder.path().join("client");

@@ -155,13 +155,18 @@ impl Functions {
         Ok(self.sandbox.filter(ddoc.program(), &path, documents, "{}".to_owned())?)
     }
 
-    /// Whether `validate_doc_update` lets a document in: `[new, old, user, security]`, each JSON.
-    ///
-    /// # Errors
-    /// Where it does not, or the function fails.
-    pub fn validate(&self, ddoc: &Ddoc, arguments: [String; 4]) -> Result<(), FunctionError> {
-        let verdict = self.call(ddoc, &["validate_doc_update"], arguments.into())?;
-        read_verdict(&verdict)
+    /// Whether `validate_doc_update` lets documents in: for each `[new, old, user, security]`,
+    /// JSON. After one for which the function does not end it is asked about no other.
+    #[must_use]
+    pub fn validate(
+        &self,
+        ddoc: &Ddoc,
+        documents: Vec<[String; 4]>,
+    ) -> Vec<Result<(), FunctionError>> {
+        let calls = documents.into_iter().map(Vec::from).collect();
+        let answers = self.sandbox.call_each(ddoc.program(), &["validate_doc_update"], calls);
+        let verdict = |answer: Result<String, CallError>| read_verdict(&read_json(&answer?)?);
+        answers.into_iter().map(verdict).collect()
     }
 
     fn call(

@@ -116,7 +116,7 @@ fn validations_let_in_or_refuse() {
     let validate = |body: &str| {
         let ddoc = ddoc(&json!({"validate_doc_update": format!("function(){{ {body} }}")}));
         let json = || "{}".to_owned();
-        functions().validate(&ddoc, [json(), json(), json(), json()])
+        functions().validate(&ddoc, vec![[json(), json(), json(), json()]]).remove(0)
     };
     assert_eq!(validate(""), Ok(()));
     assert_eq!(

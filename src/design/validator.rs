@@ -2,8 +2,6 @@
 
 use std::fmt::Debug;
 
-use crate::sandbox::{CallError, PoolError};
-
 use super::{Ddoc, FunctionError, Functions};
 
 /// What a validation function is asked about; each member is JSON.
@@ -29,8 +27,6 @@ pub trait Validator: Debug + Send + Sync {
 }
 
 impl Validator for Functions {
-    /// A function that does not end for one document is not asked about the others: a request of
-    /// many documents would hold its thread for the sum of their time limits.
     fn validate_all(
         &self,
         ddoc: &Ddoc,
@@ -38,21 +34,9 @@ impl Validator for Functions {
         user: &str,
         security: &str,
     ) -> Vec<Result<(), FunctionError>> {
-        let mut given_up: Option<FunctionError> = None;
-        let ask = |Question { new, old }: &Question| {
-            if let Some(error) = &given_up {
-                return Err(error.clone());
-            }
-            let arguments = [new.clone(), old.clone(), user.to_owned(), security.to_owned()];
-            let answer = self.validate(ddoc, arguments);
-            if let Err(FunctionError::Call(
-                CallError::TimedOut | CallError::Pool(PoolError::Busy | PoolError::Overrun),
-            )) = &answer
-            {
-                given_up = answer.as_ref().err().cloned();
-            }
-            answer
+        let arguments = |Question { new, old }: &Question| {
+            [new.clone(), old.clone(), user.to_owned(), security.to_owned()]
         };
-        questions.iter().map(ask).collect()
+        self.validate(ddoc, questions.iter().map(arguments).collect())
     }
 }

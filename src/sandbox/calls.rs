@@ -1,6 +1,9 @@
 //! Calling the functions of programs.
 
+use std::sync::Arc;
+
 use super::host::Streams;
+use super::pool::PoolError;
 use super::program::{CallError, ChunkSink, MapResults, Program, ReduceCall, RowSource};
 use super::sandbox::{Purpose, Sandbox};
 
@@ -49,6 +52,41 @@ impl Sandbox {
         self.with_instance(Purpose::Request, program, move |instance, clock| {
             instance.call(&path, &arguments, clock)
         })
+    }
+
+    /// Calls the function at `path` once with each list of arguments, as [`Self::call`] does, but
+    /// on one thread. The time limit is each call's. After one that does not end in time no other
+    /// begins: all answers from there on are that.
+    #[must_use]
+    pub fn call_each(
+        &self,
+        program: &Program,
+        path: &[&str],
+        calls: Vec<Vec<String>>,
+    ) -> Vec<Result<String, CallError>> {
+        let (path, calls) = (owned(path), Arc::new(calls));
+        let mut answers: Vec<Result<String, CallError>> = Vec::with_capacity(calls.len());
+        let mut at_once = calls.len();
+        while answers.len() < calls.len() {
+            let from = answers.len();
+            let (path, given) = (path.clone(), calls.clone());
+            let job = self.with_instance(Purpose::Request, program, move |instance, clock| {
+                let some = given.iter().skip(from).take(at_once).cloned().collect::<Vec<_>>();
+                Ok(instance.call_each(&path, &some, clock))
+            });
+            match job {
+                Ok(some) if !some.is_empty() => answers.extend(some),
+                Ok(_) => answers.push(Err(PoolError::Crashed.into())),
+                // The answers of several calls are lost with it: find out which one it was.
+                Err(_) if at_once > 1 => at_once = 1,
+                Err(error) => answers.push(Err(error)),
+            }
+            if let Some(Err(error @ (CallError::TimedOut | CallError::Pool(_)))) = answers.last() {
+                let error = error.clone();
+                answers.resize(calls.len(), Err(error));
+            }
+        }
+        answers
     }
 
     /// Which of `documents` pass a filter function (`["filters", "name"]`), or have a row in a

@@ -1,6 +1,8 @@
 //! Programs and what calling them gives.
 
-use super::{CallError, Code, Emitted, MapResults, Options, Program, ReduceCall, Sandbox};
+use std::time::Duration;
+
+use super::{CallError, Code, Emitted, Limits, MapResults, Options, Program, ReduceCall, Sandbox};
 
 fn sandbox() -> Sandbox {
     Sandbox::new(Options::default()).unwrap()
@@ -145,4 +147,26 @@ fn functions_of_a_design_document_are_called_by_their_path() {
     assert_eq!(answer, Ok(vec![false, false, true]));
     let answer = sandbox.filter(&program, &["views", "v", "map"], documents, "{}".to_owned());
     assert_eq!(answer, Ok(vec![false, true, true]));
+}
+
+#[test]
+fn many_calls_are_answered_one_by_one() {
+    let json = r#"{"_id":"_design/a","validate_doc_update":"function(doc) {
+        if (doc.no) throw {forbidden: doc.no};
+        if (doc.grows) { var all = []; while (true) all.push(new Array(9999).fill(all.length)); }
+        while (doc.loops);
+    }"}"#;
+    let program = Program::new(Code::Design { json: json.replace('\n', " ") });
+    let limits = Limits { time: Duration::from_millis(300), ..Limits::default() };
+    let sandbox = Sandbox::new(Options { limits, ..Options::default() }).unwrap();
+    let call = |doc: &str| vec![doc.to_owned(), "null".to_owned()];
+    let grows = [r#"{}"#, r#"{"no":"x"}"#, "{}", r#"{"grows":1}"#, "{}"].map(call).to_vec();
+    let answers = sandbox.call_each(&program, &["validate_doc_update"], grows);
+    assert_eq!(answers[1], Err(CallError::Forbidden("\"x\"".to_owned())));
+    assert!(matches!(answers[3], Err(CallError::OutOfMemory | CallError::TimedOut)));
+    let loops = ["{}", r#"{"loops":1}"#, "{}"].map(call).to_vec();
+    let answers = sandbox.call_each(&program, &["validate_doc_update"], loops);
+    assert!(answers[0].is_ok());
+    assert_eq!(answers[1..], [Err(CallError::TimedOut), Err(CallError::TimedOut)]);
+    assert_eq!(sandbox.call_each(&program, &["none"], Vec::new()), []);
 }

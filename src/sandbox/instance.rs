@@ -40,6 +40,25 @@ pub(super) trait Instance {
         Err(unsupported())
     }
 
+    /// Calls the function at `path` once with each list of arguments. Each is a step. Ends early,
+    /// with its answer, where one breaks a limit.
+    fn call_each(
+        &mut self,
+        path: &[String],
+        calls: &[Vec<String>],
+        clock: &Rc<Clock>,
+    ) -> Vec<Result<String, CallError>> {
+        let mut answers = Vec::with_capacity(calls.len());
+        for arguments in calls {
+            clock.restart();
+            answers.push(self.call(path, arguments, clock));
+            if !self.is_sound() {
+                break;
+            }
+        }
+        answers
+    }
+
     /// Which documents pass the filter at `path`. Each is a step.
     fn filter(
         &mut self,

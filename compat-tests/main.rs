@@ -12,6 +12,7 @@ mod server;
 mod transcripts;
 mod validation;
 mod views;
+mod wasm;
 mod wire;
 
 use server::{Port, Server};

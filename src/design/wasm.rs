@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn the_module_itself_is_looked_at_where_it_is_at_hand() {
         let ddoc = json!({"shows": {"s": "g"}});
-        let none: Option<fn(Option<&str>) -> Result<(), CompileError>> = None;
+        let none = None::<fn(Option<&str>) -> Result<(), CompileError>>;
         assert_eq!(validate_wasm(object(&ddoc), none), Ok(()));
         let check = |error: CompileError| {
             validate_wasm(object(&ddoc), Some(|_: Option<&str>| Err(error.clone())))

@@ -481,3 +481,119 @@ fn rows_that_fail_end_the_list() {
     assert_eq!(written, [r#"start {"headers":{}}"#, "a"]);
     assert_eq!(answer, "the rows are gone");
 }
+
+/// What couchapps ship to write feeds with, in its old syntax.
+const ATOM: &str = r#"
+    exports.header = function(data) {
+      var f = <feed xmlns="http://www.w3.org/2005/Atom"/>;
+      f.title = data.title;
+      f.link.@href = data.link;
+      f.link.@rel = "self";
+      return f.toXMLString().replace(/\<\/feed\>/,'');
+    };
+    exports.entry = function(data) {
+      var entry = <entry/>;
+      entry.id = data.id;
+      entry.content = data.content;
+      entry.content.@type = (data.content_type || 'html');
+      entry.author = <author><name>{data.author}</name></author>;
+      for each (var tag in data.tags || []) {
+        entry.category += <category term={tag}/>;
+      }
+      entry.link.@href = data.alternate;
+      return entry;
+    };"#;
+
+#[test]
+fn xml_literals_are_understood() {
+    let list = "function(){ var atom = require('lib/atom'); \
+        send(atom.header({title: 'a <b> & \"c\"', link: '/x?a=\"1\"&b=<2>'})); \
+        send(atom.entry({id: 1, content: '<p>hi</p>', author: 'J & K', alternate: '/y', \
+            tags: ['one', 'two']})); \
+        return '</feed>'; }";
+    let ddoc = json!({"lib": {"atom": ATOM}, "shows": {"f": list}});
+    let answer = call(&ddoc, &["shows", "f"], &[json!(null), request()]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let expect = r#"<feed xmlns="http://www.w3.org/2005/Atom">
+  <title>a &lt;b&gt; &amp; "c"</title>
+  <link href="/x?a=&quot;1&quot;&amp;b=&lt;2>" rel="self"/>
+<entry>
+  <id>1</id>
+  <content type="html">&lt;p&gt;hi&lt;/p&gt;</content>
+  <author>
+    <name>J &amp; K</name>
+  </author>
+  <category term="one"/>
+  <category term="two"/>
+  <link href="/y"/>
+</entry></feed>"#;
+    assert_eq!(answer[1]["body"], expect);
+}
+
+#[test]
+fn xml_values_have_members_and_methods() {
+    let show = |code: &str| {
+        format!(
+            "function(doc, req){{ var x = <a i=\"1\"><b n=\"1\">one</b><b n=\"2\">two</b>{{doc._id}}</a>; {code} }}"
+        )
+    };
+    for (code, expect) in [
+        ("return x", "<a i=\"1\">\n  <b n=\"1\">one</b>\n  <b n=\"2\">two</b>\n  a\n</a>"),
+        (
+            "XML.prettyPrinting = false; return x.b.toXMLString()",
+            "<b n=\"1\">one</b>\n<b n=\"2\">two</b>",
+        ),
+        ("return x.@i + x.b[1] + x.b.length() + x.b[0].@n", "1two21"),
+        (
+            "x.@i = 5; x.b[0] = '<'; delete x.b[1]; return x.b.toXMLString() + x.@i",
+            "<b n=\"1\">&lt;</b>5",
+        ),
+        ("x.c.d.@e = 1; return x.c", "<c>\n  <d e=\"1\"/>\n</c>"),
+        ("x.b = 'only'; return x.b.toXMLString()", "<b n=\"1\">only</b>"),
+        ("x.b = <b>new</b>; return x.b", "new"),
+        ("x.appendChild(<c/>); return x.children().length() + x.c.name()", "4c"),
+        ("x.prependChild('t'); return x.text().length() + x.text()[0]", "2t"),
+        ("return x..b.length() + x.elements('b')[1].@n + x.attributes().length()", "221"),
+        ("return x.child('b')[0].parent().@i + x.b[1].childIndex()", "11"),
+        ("x.name = 'Joe'; x.name.@id = 7; return x.name + x.name() + x.name.@id", "Joea7"),
+        (
+            "return '' + (x.b[0] == 'one') + ('b' in x) + ('c' in x) + (x instanceof XML)",
+            "truetruefalsetrue",
+        ),
+        (
+            "var s = ''; for each (var b in x.b) s += b.@n; for (var i in x.b) s += i; return s",
+            "1201",
+        ),
+        (
+            "var s = ''; for each (var v in {p: 1, q: 2}) s += v; for each (v in [3]) s += v; return s",
+            "123",
+        ),
+        ("return {json: {x: x.b[0], n: x.name}}.json.x", "one"),
+        ("return toJSON({x: x.b[0]})", "{\"x\":\"one\"}"),
+        (
+            "return new XML('<q r=\"&amp;&#65;\"><!-- --><![CDATA[<]]></q>').toXMLString()",
+            "<q r=\"&amp;A\">&lt;</q>",
+        ),
+        ("var l = <></>; l += <i/>; l += <j/>; return l.toXMLString()", "<i/>\n<j/>"),
+        (
+            "return <p>{'<script>'}{x.b[0]}{null}</p>",
+            "<p>\n  &lt;script&gt;\n  <b n=\"1\">one</b>\n  null\n</p>",
+        ),
+        ("x.appendChild(x); return x.a.b.length() + ''", "2"),
+        (
+            "XML.ignoreWhitespace = false; XML.setSettings(); return <a> <b/> </a>",
+            "<a>\n  <b/>\n</a>",
+        ),
+        ("var y = x.copy(); y.@i = 2; return x.@i + y.@i", "12"),
+    ] {
+        check_show(&show(code), &json!(["resp", {"body": expect}]).to_string());
+    }
+    check_show(&show("new XML('<a>')"), "render_error: function raised error: (new SyntaxError(*");
+    check_show(&show("x.b.@n = 1"), "render_error: function raised error: (new TypeError(*");
+    // What is neither old nor new is refused as it was written.
+    check_show(
+        "function(){ return <a>; }",
+        "compilation (new Error(\"Line 1: Unexpected token <\", \"./share/server/main.js\", 1)) \
+         (function(){ return <a>; })",
+    );
+}

@@ -21,6 +21,8 @@ const BASE: &str = include_str!("prelude/base.js");
 const GUARDS: &str = include_str!("prelude/guards.js");
 const MAP: &str = include_str!("prelude/map.js");
 const REDUCE: &str = include_str!("prelude/reduce.js");
+const E4X_NODES: &str = include_str!("prelude/e4x_nodes.js");
+const E4X: &str = include_str!("prelude/e4x.js");
 const SOURCE_TEXT: &str = include_str!("prelude/source_text.js");
 const CONTENT_TYPES: &str = include_str!("prelude/content_types.js");
 const DESIGN: &str = include_str!("prelude/design.js");
@@ -52,10 +54,10 @@ impl JavaScript {
         let host = Rc::new(Host::new(setup.collate));
         host.begin(clock, None);
         let prelude: &[&str] = match code {
-            Code::Maps { .. } => &[BASE, GUARDS, MAP],
+            Code::Maps { .. } => &[BASE, GUARDS, E4X_NODES, E4X, MAP],
             Code::Reduce { .. } => &[BASE, GUARDS, REDUCE],
             Code::Design { .. } | Code::Wasm { .. } | Code::Unusable { .. } => {
-                &[BASE, GUARDS, SOURCE_TEXT, CONTENT_TYPES, DESIGN]
+                &[BASE, GUARDS, E4X_NODES, E4X, SOURCE_TEXT, CONTENT_TYPES, DESIGN]
             }
         };
         let realm = engine().realm(prelude, &setup.limits, &host).map_err(explain)?;

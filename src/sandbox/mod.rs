@@ -10,6 +10,7 @@
 mod calls;
 mod clock;
 mod compile;
+mod e4x;
 mod engine;
 mod erlang;
 mod host;

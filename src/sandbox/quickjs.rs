@@ -15,6 +15,7 @@ use rquickjs::{
 };
 
 use super::compile::{CompileError, compile_by};
+use super::e4x::modernize;
 use super::engine::{Engine, Failure, Limits, Position, Realm};
 use super::host::Host;
 
@@ -167,14 +168,21 @@ fn compile<'js>(
     eval: &Function<'js>,
     source: &str,
 ) -> rquickjs::Result<Value<'js>> {
-    let compiled = compile_by(source, |script| {
+    let evaluate = |script: &str| {
         if let Some(position) = nul_position(script) {
             return Err(Failure::Syntax { message: "unexpected character".to_owned(), position });
         }
         let value: Value<'js> =
             eval.call((script,)).map_err(|error| describe(ctx, error, &Cell::new(false)))?;
         Ok(value.is_function().then_some(value))
-    });
+    };
+    let mut compiled = compile_by(source, evaluate);
+    if matches!(compiled, Err(CompileError::Syntax { .. }))
+        && let Some(modern) = modernize(source)
+        && let Ok(found) = compile_by(&modern, evaluate)
+    {
+        compiled = Ok(found);
+    }
     compiled.map_err(|error| match error {
         CompileError::OutOfMemory => Exception::throw_internal(ctx, OUT_OF_MEMORY),
         error => {

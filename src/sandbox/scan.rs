@@ -1,15 +1,16 @@
 //! Splits JavaScript source text into tokens.
 //!
-//! It serves two readers: [`super::rewrite`] looks for anonymous functions that stand as
-//! statements, and [`super::syntax`] names the token at which the engine stopped. It never fails:
-//! what is no token of the language becomes [`TokenKind::Illegal`].
+//! It serves three readers: [`super::rewrite`] looks for anonymous functions that stand as
+//! statements, [`super::syntax`] names the token at which the engine stopped, and [`super::e4x`]
+//! looks for syntax that engines have given up. It never fails: what is no token of the language
+//! becomes [`TokenKind::Illegal`].
 //!
 //! Invariants: tokens come in source order and do not overlap; the time taken grows with the length
 //! of the text alone; nothing recurses, so depth of nesting costs heap and no stack.
 
 use std::ops::Range;
 
-/// What a token is, as far as its two readers care.
+/// What a token is, as far as its readers care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenKind {
     Identifier,
@@ -93,10 +94,9 @@ const LONG_PUNCTUATORS: [&str; 33] = [
 
 /// All tokens of `source`.
 pub(super) fn tokens(source: &str) -> Vec<Token> {
-    let mut scanner =
-        Scanner { source, at: 0, line_break: false, statement_at: 0, open: vec![], out: vec![] };
+    let mut scanner = Scanner::starting_at(source, 0);
     while scanner.step() {}
-    scanner.out
+    scanner.into_tokens()
 }
 
 pub(super) fn is_line_break(c: char) -> bool {
@@ -116,7 +116,8 @@ enum Bracket {
     Operand,
 }
 
-struct Scanner<'a> {
+/// Scans a source step by step, for those who know of more than JavaScript has.
+pub(super) struct Scanner<'a> {
     source: &'a str,
     at: usize,
     line_break: bool,
@@ -126,9 +127,34 @@ struct Scanner<'a> {
     out: Vec<Token>,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    /// A scanner for code that begins at a byte of a source.
+    pub fn starting_at(source: &'a str, at: usize) -> Self {
+        Scanner { source, at, line_break: false, statement_at: 0, open: vec![], out: vec![] }
+    }
+
+    /// The byte where the scanner stands.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// What has been found.
+    pub fn into_tokens(self) -> Vec<Token> {
+        self.out
+    }
+
+    /// Whether a brace comes next that closes nothing which the scanner has seen open.
+    pub fn is_before_closing_brace(&self) -> bool {
+        self.open.is_empty() && self.rest().starts_with('}')
+    }
+
+    /// Takes everything up to `end` as one literal.
+    pub fn take_operand(&mut self, end: usize) {
+        self.push(TokenKind::Text, end.saturating_sub(self.at));
+    }
+
     /// Takes one token or one stretch of blanks; false at the end.
-    fn step(&mut self) -> bool {
+    pub fn step(&mut self) -> bool {
         let rest = self.rest();
         let Some(c) = rest.chars().next() else { return false };
         if c.is_whitespace() || c == '\u{feff}' {
@@ -144,7 +170,8 @@ impl Scanner<'_> {
         true
     }
 
-    fn rest(&self) -> &str {
+    /// What is still to be scanned.
+    pub fn rest(&self) -> &'a str {
         self.source.get(self.at..).unwrap_or_default()
     }
 
@@ -284,7 +311,7 @@ impl Scanner<'_> {
 
     /// Whether a `/` at the scanner begins a regular expression rather than divides. A guess
     /// where only a parser could know: after the `}` of a function expression.
-    fn expression_may_start(&self) -> bool {
+    pub fn expression_may_start(&self) -> bool {
         let Some(last) = self.out.last() else { return true };
         let text = last.text(self.source);
         match last.kind {

@@ -15,9 +15,8 @@
 // `_module_cache`.
 (function (host, base) {
   'use strict';
-  const { compile, describe, isOutOfMemory, list, moduleLoader, negotiation, nextRow, parse,
+  const { compile, describe, isOutOfMemory, isXml, list, moduleLoader, negotiation, nextRow, parse,
     send, sourceText, start, step, stringify, text, thrown } = base;
-  const isXml = () => false;
   const { apply } = Reflect;
   const { defineProperty, hasOwn, keys } = Object;
   const uncurried = Function.prototype.bind.bind(Function.prototype.call);
@@ -299,7 +298,8 @@
     return withContentType(whole);
   };
 
-  const show = (run, self, [document, request]) => {
+  const show = (run, self, given) => {
+    const { 0: document, 1: request } = given;
     let answer = wrapped(apply(run, self, [document, request]) || {});
     if (sent && chunks !== '' && isObject(answer)) answer = withSent(answer);
     chunks = '';
@@ -312,7 +312,8 @@
     return `[["resp",${json(answer)}]]`;
   };
 
-  const update = (run, self, [document, request]) => {
+  const update = (run, self, given) => {
+    const { 0: document, 1: request } = given;
     if (request.method == 'GET') {
       throw ['error', 'method_not_allowed', 'Update functions do not allow GET'];
     }
@@ -324,8 +325,8 @@
     return `[["up",${json(result[0])},${json(answer)}]]`;
   };
 
-  const rewrite = (run, self, [request]) => {
-    const answer = apply(run, self, [request]);
+  const rewrite = (run, self, given) => {
+    const answer = apply(run, self, [given[0]]);
     if (!answer) return '[["no_dispatch_rule"]]';
     const path = typeof answer === 'string' || isXml(answer);
     return `[["ok",${json(path ? { __proto__: null, path: text(answer) } : answer)}]]`;
@@ -343,7 +344,7 @@
     if (isObject(verdict)) {
       if (verdict[0] === 'error' || verdict[0] === 'fatal') return tell(verdict);
       const names = keys(verdict);
-      const [name] = names;
+      const name = names[0];
       if (names.length === 1 && !base.isArray(verdict)) {
         const reason = verdict[name];
         if (name !== 'forbidden' && name !== 'unauthorized') {

@@ -6,6 +6,7 @@
 
 mod compare;
 mod couchapps;
+mod functions;
 mod node;
 mod python;
 mod server;

@@ -160,7 +160,7 @@ fn many_calls_are_answered_one_by_one() {
     let limits = Limits { time: Duration::from_millis(300), ..Limits::default() };
     let sandbox = Sandbox::new(Options { limits, ..Options::default() }).unwrap();
     let call = |doc: &str| vec![doc.to_owned(), "null".to_owned()];
-    let grows = [r#"{}"#, r#"{"no":"x"}"#, "{}", r#"{"grows":1}"#, "{}"].map(call).to_vec();
+    let grows = ["{}", r#"{"no":"x"}"#, "{}", r#"{"grows":1}"#, "{}"].map(call).to_vec();
     let answers = sandbox.call_each(&program, &["validate_doc_update"], grows);
     assert_eq!(answers[1], Err(CallError::Forbidden("\"x\"".to_owned())));
     assert!(matches!(answers[3], Err(CallError::OutOfMemory | CallError::TimedOut)));

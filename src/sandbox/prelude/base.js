@@ -75,10 +75,11 @@
     }
   };
 
-  // Where there is no memory left for an error, the engine throws null, or a value of no type.
+  // Where there is no memory left for an error, the engine throws a value of no type, or null,
+  // which may as well be the user's.
   const isOutOfMemory = (error) => {
     try {
-      if (error === null || typeof error === 'unknown') return true;
+      if (typeof error === 'unknown') return true;
       return error instanceof EngineError && error.message === 'out of memory';
     } catch (_) {
       return false;

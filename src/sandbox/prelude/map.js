@@ -67,6 +67,9 @@
         answer += stringify(emitted);
       } catch (error) {
         if (isOutOfMemory(error)) throw error;
+        // A document must not be left out because there was no memory for it; that ends the build,
+        // and so does null in CouchDB.
+        if (error === null) return '{"out_of_memory":null}';
         const end = fatal(error);
         if (end !== undefined) return end;
         report(error, id);

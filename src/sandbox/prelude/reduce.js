@@ -18,6 +18,7 @@
       return stringify(answer);
     } catch (error) {
       if (isOutOfMemory(error)) throw error;
+      if (error === null) return '{"out_of_memory":null}';
       if (error === 'fatal_error') {
         return thrown('map_runtime_error', "function raised 'fatal_error'");
       }

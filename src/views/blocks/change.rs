@@ -97,7 +97,7 @@ impl Blocks<'_> {
         loop {
             let Some(nodes) = levels.pop() else { return Ok(()) };
             let runs = joined(nodes, replacements, changes);
-            let blocks: Vec<(Vec<Vec<u8>>, Vec<Vec<Part>>)> =
+            let blocks: Vec<Joined<Vec<Part>>> =
                 runs.into_iter().map(|(old, parts)| (old, split(parts, level))).collect();
             if levels.is_empty() {
                 let all = blocks.into_iter().flat_map(|(_, blocks)| blocks).collect();
@@ -148,7 +148,7 @@ impl Blocks<'_> {
         &self,
         batch: &mut Batch,
         level: u8,
-        runs: Vec<(Vec<Vec<u8>>, Vec<Vec<Part>>)>,
+        runs: Vec<Joined<Vec<Part>>>,
         heads: &mut Heads,
     ) -> Result<Vec<Replacement>, ViewsError> {
         let (old, blocks): (Vec<_>, Vec<Vec<Vec<Part>>>) = runs.into_iter().unzip();
@@ -208,6 +208,9 @@ impl Blocks<'_> {
     }
 }
 
+/// Where old blocks begin, and what they become.
+type Joined<T> = (Vec<Vec<u8>>, Vec<T>);
+
 /// The first blocks of levels as a batch leaves them.
 type Heads = HashMap<u8, Vec<Part>>;
 
@@ -223,14 +226,14 @@ fn joined(
     nodes: Vec<Node>,
     replacements: Vec<Replacement>,
     changes: Changes<'_>,
-) -> Vec<(Vec<Vec<u8>>, Vec<Part>)> {
+) -> Vec<Joined<Part>> {
     let mut replaced: HashMap<Vec<u8>, Vec<Part>> = HashMap::new();
     for Replacement { old, new } in replacements {
         let mut old = old.into_iter();
         replaced.extend(old.next().map(|first| (first, new)));
         replaced.extend(old.map(|joined| (joined, Vec::new())));
     }
-    let mut runs: Vec<(Vec<Vec<u8>>, Vec<Part>)> = Vec::new();
+    let mut runs: Vec<Joined<Part>> = Vec::new();
     for node in nodes {
         if runs.is_empty() || !changes.removes(&node.place) {
             runs.push((Vec::new(), Vec::new()));

@@ -42,13 +42,13 @@ impl<'a> Tree<'a> {
         &self,
         level: u8,
         place: &[u8],
-        key: Vec<u8>,
+        key: &[u8],
     ) -> Result<Option<Rc<Vec<u8>>>, StorageError> {
         let same = |kept: &&Kept| kept.0 == level && kept.1 == place;
         if let Some((_, _, record)) = self.kept.borrow().iter().find(same) {
             return Ok(Some(record.clone()));
         }
-        let Some(record) = self.snapshot.get(Table::ViewBlocks, &key)? else { return Ok(None) };
+        let Some(record) = self.snapshot.get(Table::ViewBlocks, key)? else { return Ok(None) };
         let record = Rc::new(record);
         let mut kept = self.kept.borrow_mut();
         if kept.len() >= KEPT_MAX {
@@ -60,14 +60,14 @@ impl<'a> Tree<'a> {
     }
 
     fn root(&self) -> Result<Option<Rc<Vec<u8>>>, StorageError> {
-        self.read(u8::MAX, &[], view_keys::root_block(self.address))
+        self.read(u8::MAX, &[], &view_keys::root_block(self.address))
     }
 
     fn block(&self, level: u8, place: &[u8]) -> Result<Rc<Vec<u8>>, StorageError> {
         let key = view_keys::block(self.address, level, place);
         let missing =
             StorageError::Corrupt { table: Table::ViewBlocks.name(), what: "a block is missing" };
-        self.read(level, place, key)?.ok_or(missing)
+        self.read(level, place, &key)?.ok_or(missing)
     }
 
     /// What a range is made of; with the states of one of the view's reduces.

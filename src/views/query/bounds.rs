@@ -67,57 +67,35 @@ impl RangeQuery {
             }
             prefix
         };
-        let start = start_key.map(|key| (prefix(key), self.start_docid.as_deref()));
-        let end = end_key.map(|key| (prefix(key), self.end_docid.as_deref()));
-        let exclusive = !self.inclusive_end;
-        let (low, high) =
-            match self.direction {
-                Direction::Forward => {
-                    // An end that is not inclusive lies before all rows of its key, or of its id.
-                    let start = start.map(|bound| before_rows(&bound));
-                    let end = end.map(|bound| {
-                        if exclusive { Some(before_rows(&bound)) } else { after_rows(&bound) }
-                    });
-                    (start, end)
-                }
-                Direction::Backward => {
-                    let start = start.map(|bound| after_rows(&bound));
-                    let end = end.and_then(|bound| {
-                        // After all rows there is no row at all, which any place behind them tells.
-                        let behind = || vec![0xff; 1 + bound.0.len()];
-                        Some(if exclusive {
-                            after_rows(&bound).unwrap_or_else(behind)
-                        } else {
-                            before_rows(&bound)
-                        })
-                    });
-                    (end, start)
-                }
-            };
+        let bound = |key: &Value, id: Option<&str>| {
+            let mut bound = prefix(key);
+            if let Some(id) = id {
+                write_document_bound(&mut bound, id);
+            }
+            bound
+        };
+        let start = start_key.map(|key| bound(key, self.start_docid.as_deref()));
+        let end = end_key.map(|key| bound(key, self.end_docid.as_deref()));
+        // An end that is not inclusive lies on the near side of all rows of its key, or document.
+        let (low, high) = match self.direction {
+            Direction::Forward => {
+                let end = end.map(
+                    |bound| {
+                        if self.inclusive_end { after_all(&bound) } else { Some(bound) }
+                    },
+                );
+                (start, end)
+            }
+            Direction::Backward => {
+                // No key begins with the byte that stands for the end of all.
+                let behind = |bound: &[u8]| after_all(bound).unwrap_or_else(|| vec![0xff]);
+                let end = end.map(|bound| if self.inclusive_end { bound } else { behind(&bound) });
+                (end, start.map(|bound| after_all(&bound)))
+            }
+        };
         Some(PlaceRange {
             start: low.unwrap_or_else(|| partition.clone()),
             end: high.unwrap_or_else(|| after_all(&partition)),
         })
     }
-}
-
-/// A key's bytes, and perhaps an id of a document.
-type Bound<'a> = (Vec<u8>, Option<&'a str>);
-
-fn with_id((key, id): &Bound<'_>) -> Vec<u8> {
-    let mut place = key.clone();
-    if let Some(id) = id {
-        write_document_bound(&mut place, id);
-    }
-    place
-}
-
-/// Before all rows of the key, or those of the document.
-fn before_rows(bound: &Bound<'_>) -> Vec<u8> {
-    with_id(bound)
-}
-
-/// After all rows of the key, or those of the document.
-fn after_rows(bound: &Bound<'_>) -> Option<Vec<u8>> {
-    after_all(&with_id(bound))
 }

@@ -27,7 +27,7 @@ const LONG_ROWS: usize = if cfg!(test) { 3 } else { 32 };
 const GROUPS_MAX: u64 = 64;
 const GROUPS_BYTES_MAX: usize = 1 << 20;
 /// Rows of a group, and bytes of them, that are held and reduced at a time.
-const HELD_ROWS: usize = if cfg!(test) { 5 } else { 4096 };
+const HELD_ROWS: usize = if cfg!(test) { 20 } else { 4096 };
 const HELD_BYTES: usize = 1 << 20;
 
 /// What makes a row of the answer.
@@ -243,10 +243,8 @@ impl Gathering<'_> {
 
     /// Adds a row. Many rows become a state.
     fn add(&self, group: &mut Group, place: &[u8], row: ViewRow<'_>) -> Result<(), ViewsError> {
-        let id = match self.function.reads_ids() {
-            true => self.source.places.id(place)?,
-            false => "".into(),
-        };
+        let wanted = self.function.reads_ids();
+        let id = if wanted { self.source.places.id(place)? } else { "".into() };
         group.rows.push(place, ReduceInput { key: row.key, id: &id, value: row.value });
         if group.rows.len() >= HELD_ROWS || group.rows.bytes() >= HELD_BYTES {
             let rows = std::mem::take(&mut group.rows);

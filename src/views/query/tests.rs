@@ -377,7 +377,11 @@ proptest! {
         let model = Model::new(&emitted, places, summarised, &sandbox);
         let query = fit(query, places);
         let mut groups: Vec<(Value, i64, i64)> = Vec::new();
-        for (rows, _) in model.ranges(&query) {
+        for (mut rows, _) in model.ranges(&query) {
+            if query.direction == Direction::Backward {
+                // The key of a group is that of the row that lies last.
+                rows.sort_by_key(|row| std::cmp::Reverse(model.place(row)));
+            }
             let mut begun = false;
             for row in rows {
                 let key = group_key(&row.key, grouping);

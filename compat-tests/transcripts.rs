@@ -292,9 +292,7 @@ fn check_exchange(exchange: &Exchange, client: &Client, names: &mut Names) -> Ve
 fn send(request: &Request, client: &Client, names: &Names) -> std::io::Result<Response> {
     let body = match request {
         Request { b64: Some(encoded), .. } => Some(STANDARD.decode(encoded).unwrap()),
-        Request { json: Some(value), .. } => {
-            Some(names.substitute_value(value).to_string().into_bytes())
-        }
+        Request { json: Some(value), .. } => Some(spaced(&names.substitute_value(value))),
         Request { text: Some(text), .. } => Some(names.substitute(text).into_bytes()),
         _ => None,
     };
@@ -304,6 +302,42 @@ fn send(request: &Request, client: &Client, names: &Names) -> std::io::Result<Re
         .map(|(name, value)| (name.clone(), names.substitute(value)))
         .collect();
     client.send(&request.method, &names.substitute(&request.path), &headers, body.as_deref())
+}
+
+/// JSON as it was sent when the transcripts were recorded: with spaces after commas and colons,
+/// which functions that show a request's body let one see.
+fn spaced(value: &Value) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, Spaced);
+    serde::Serialize::serialize(value, &mut serializer).unwrap();
+    text
+}
+
+struct Spaced;
+
+impl serde_json::ser::Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+    ) -> std::io::Result<()> {
+        writer.write_all(b": ")
+    }
 }
 
 fn compare_heads(exchange: &Exchange, response: &Response, names: &Names) -> Vec<String> {

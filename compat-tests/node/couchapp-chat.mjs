@@ -7,6 +7,9 @@ import { check, finish, request, server, until } from './checks.mjs'
 const db = process.argv[3]
 const app = `/${db}/_design/chat`
 const origin = new URL(server).origin
+// The page in the background must not sleep.
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-timer-throttling',
+  '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding']
 const BROWSER = process.env.SETTEE_CHROMIUM ?? '/usr/bin/chromium'
 
 const say = async (room, text, extra = {}, id) => {
@@ -87,10 +90,10 @@ await check('words are validated', async () => {
 })
 
 await check('two browsers talk to each other', async () => {
-  const browser = await puppeteer.launch({ executablePath: BROWSER, headless: true, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] })
+  const browser = await puppeteer.launch({ executablePath: BROWSER, headless: true, args: FLAGS })
   try {
     const open = async (who) => {
-      const page = await browser.newPage()
+      const page = await (await browser.createBrowserContext()).newPage()
       const errors = []
       page.on('pageerror', (error) => errors.push(String(error)))
       await page.goto(`${origin}${app}/_rewrite/?room=salon`)

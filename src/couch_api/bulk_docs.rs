@@ -22,6 +22,7 @@ use super::multipart_put;
 use super::request::{Request, check_doc_id};
 use super::respond::{self, Answer};
 use super::router::Role;
+use super::views::build_ahead;
 use super::writing;
 
 /// Requests up to this size are read on the async worker.
@@ -253,6 +254,7 @@ impl Part {
         if !self.edits.is_empty() {
             let outcomes = writing::write(db, &request.user, self.edits).await?;
             edited = outcomes.into_iter().map(Some).collect();
+            named.iter().for_each(|named| build_ahead(&request.app, db, &named.id));
         }
         if !self.locals.is_empty() {
             locals = blocking::settle(db.edit_locals(self.locals)?).await?;

@@ -21,6 +21,7 @@ use super::multipart_put;
 use super::request::{Request, check_doc_id};
 use super::respond::{self, Answer};
 use super::router::Role;
+use super::views::build_ahead;
 use super::writing;
 
 /// Reads a document's text, within `max_document_size`.
@@ -169,6 +170,9 @@ impl Write {
         let outcomes = blocking::settle(reply).await?;
         maybe_compact(db);
         let rev = writing::saved(&id, outcomes)?;
+        if !deleted {
+            build_ahead(&request.app, db, &id);
+        }
         Ok(Answered::Saved { id, rev, deleted: deleted && !replicated })
     }
 }

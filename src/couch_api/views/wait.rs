@@ -11,10 +11,15 @@ use crate::app::App;
 use crate::blocking;
 use crate::couch_api::error::ApiError;
 use crate::database::{Database, DatabaseError};
+use crate::design::has_views;
+use crate::document::DocId;
 use crate::views::{Index, Reached, Updater, ViewsError};
 
 /// Updates at a time; a further one waits its turn without a thread.
 static UPDATES: Semaphore = Semaphore::const_new(64);
+
+/// Indexes that are built at a time without anybody waiting for them.
+static AHEAD: Semaphore = Semaphore::const_new(2);
 
 /// Waits until the index has everything that was committed when this was called.
 ///
@@ -55,6 +60,30 @@ pub async fn wait_until_current(
             () = app.stopping.cancelled() => return Err(DatabaseError::Overloaded.into()),
         }
     }
+}
+
+/// Builds the views of a design document that was just saved, so that they are there when they
+/// are asked for; `"autoupdate": false` keeps it from being done.
+pub fn build_ahead(app: &Arc<App>, db: &Arc<Database>, id: &DocId) {
+    if !id.is_design() {
+        return;
+    }
+    let (app, db, id) = (app.clone(), db.clone(), id.clone());
+    tokio::spawn(async move {
+        let Ok(permit) = AHEAD.acquire().await else { return };
+        let index = blocking::run("open an index", move || {
+            let ddoc = db.design(&id).ok().flatten()?;
+            let wanted = ddoc.body.get("autoupdate") != Some(&serde_json::Value::Bool(false));
+            let index = wanted && has_views(&ddoc.body);
+            index.then(|| app.views.index(&db, &ddoc).ok()).flatten()
+        });
+        let updater = index.await.ok().flatten().and_then(|index| index.update());
+        if let Some(updater) = updater {
+            // Whoever asks the views is told how it ended.
+            let _ = blocking::run("build a view index", || updater.run()).await;
+        }
+        drop(permit);
+    });
 }
 
 fn failure_of(db: &Database, failure: ViewsError) -> ApiError {

@@ -128,7 +128,9 @@ fn make_target(target: &[Piece], bound: &[(&str, &str)], others: &[&str]) -> Str
     for piece in target {
         match piece {
             Piece::Everything => {
-                others.iter().for_each(|name| push(name));
+                for name in others {
+                    push(name);
+                }
                 break;
             }
             Piece::Variable(name) => {

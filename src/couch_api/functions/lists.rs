@@ -73,7 +73,7 @@ pub async fn list(
 /// What a list's rows are those of.
 enum Rows {
     Of(Box<Prepared>),
-    AllDocs(Arc<Database>, ViewQuery),
+    AllDocs(Arc<Database>, Box<ViewQuery>),
 }
 
 /// What stands before the rows, and the rows; from disk.
@@ -91,7 +91,7 @@ impl Rows {
         let query = parameters(&request.query, body)?;
         if view == "_all_docs" {
             all_docs::check(db, &query)?;
-            return Ok(Self::AllDocs(db.clone(), query));
+            return Ok(Self::AllDocs(db.clone(), Box::new(query)));
         }
         let prepared = ViewAt::find(&request.app, db, ddoc, view)?.check(query)?;
         Ok(Self::Of(Box::new(prepared)))
@@ -104,7 +104,7 @@ impl Rows {
                 Box::new(move || Ok((rows.head()?, Box::new(rows) as Box<dyn RowSource>)))
             }
             Self::AllDocs(db, query) => {
-                let listing = Listing::new(db.clone(), Namespace::All, query.clone());
+                let listing = Listing::new(db.clone(), Namespace::All, (**query).clone());
                 Box::new(move || {
                     let (head, rows) = AllDocsRows::begin(listing)?;
                     Ok((head, Box::new(rows) as Box<dyn RowSource>))

@@ -68,7 +68,7 @@ pub async fn rewrite(mut request: Request) -> Result<Rewrite, ApiError> {
                 Rewritten::Invalid => Err(ApiError::InvalidPath("rewrite_error")),
                 Rewritten::Request(meant) => {
                     if let Some(body) = body {
-                        set_body(&mut request, body.into());
+                        set_body(&mut request, body);
                     }
                     apply(&mut request, &base, meant)?;
                     Ok(Rewrite::Again(request))

@@ -132,7 +132,7 @@ impl Rule {
             text.push(if at == 0 { '?' } else { '&' });
             let is_json = JSON_PARAMETERS.contains(&name.as_str());
             let value = if is_json { value.to_string() } else { plain(value) };
-            text.push_str(&format!("{}={}", quote_plus(name), quote_plus(&value)));
+            text.extend([quote_plus(name).as_str(), "=", quote_plus(&value).as_str()]);
         }
         Some(text)
     }

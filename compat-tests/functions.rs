@@ -181,7 +181,7 @@ fn a_list_does_not_wait_for_its_reader() {
     drop(ask(&stage.client, "/db/_design/d/_list/big/_all_docs?name=left"));
     let mut answer = Vec::new();
     unread.read_to_end(&mut answer).unwrap();
-    let sent = answer.iter().filter(|&&byte| byte == b'x').count();
+    let sent = String::from_utf8_lossy(&answer).matches('x').count();
     assert!(sent >= 24_000_000, "only {sent} bytes");
     assert!(answer.ends_with(b"\r\n0\r\n\r\n"), "the answer broke off");
     let whole = stage.send("GET", "/db/_design/d/_list/big/_all_docs?name=read", &[], "");

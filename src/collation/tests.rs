@@ -1,6 +1,7 @@
 //! Tests of the orders: CouchDB's observed order as a table, and keys against comparisons.
 
 use std::cmp::Ordering;
+use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -186,7 +187,7 @@ fn escaped(value: &Value) -> String {
         } else {
             let mut units = [0; 2];
             for unit in character.encode_utf16(&mut units) {
-                out.push_str(&format!("\\u{unit:04X}"));
+                write!(out, "\\u{unit:04X}").unwrap();
             }
         }
     }

@@ -254,7 +254,9 @@ impl Part {
         if !self.edits.is_empty() {
             let outcomes = writing::write(db, &request.user, self.edits).await?;
             edited = outcomes.into_iter().map(Some).collect();
-            named.iter().for_each(|named| build_ahead(&request.app, db, &named.id));
+            for written in &named {
+                build_ahead(&request.app, db, &written.id);
+            }
         }
         if !self.locals.is_empty() {
             locals = blocking::settle(db.edit_locals(self.locals)?).await?;

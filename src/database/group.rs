@@ -478,9 +478,10 @@ impl<'a> Group<'a> {
         }
         let event = (self.destroys || updated).then(|| self.db.write_event(&mut batch, kind));
         self.db.pendings.begin();
-        let committed = match self.destroys {
-            true => self.commit_destruction(&batch),
-            false => self.db.engine.commit(batch, Durability::Synced),
+        let committed = if self.destroys {
+            self.commit_destruction(&batch)
+        } else {
+            self.db.engine.commit(batch, Durability::Synced)
         };
         if committed.is_err() {
             self.db.pendings.note(&[]);

@@ -2,9 +2,9 @@
 
 use std::sync::OnceLock;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::document::{DocId, Document, Rev};
+use crate::document::{Attachment, DocId, Document, Rev};
 use crate::sandbox::{Code, Program, WasmCode, WasmModule};
 
 use super::signature::view_signature;
@@ -17,6 +17,8 @@ pub struct Ddoc {
     pub rev: Rev,
     /// Its members without those that begin with an underscore.
     pub body: Map<String, Value>,
+    /// Its attachments as stubs, by their names.
+    attachments: Map<String, Value>,
     /// The WebAssembly module that it names, or why there is none; nothing in other languages.
     module: Option<Result<WasmModule, String>>,
     program: OnceLock<Program>,
@@ -36,8 +38,9 @@ impl Ddoc {
             let source = ModuleSource::of(&body).map_err(|error| error.to_string())?;
             source.module(attached).ok_or_else(|| source.missing())
         });
+        let attachments = document.attachments.iter().map(stub).collect();
         let (program, signature) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { id, rev, body, module, program, signature })
+        Ok(Self { id, rev, body, attachments, module, program, signature })
     }
 
     /// Its name without `_design/`.
@@ -71,6 +74,9 @@ impl Ddoc {
                 whole.insert("_id".to_owned(), self.id.as_str().into());
                 whole.insert("_rev".to_owned(), self.rev.to_string().into());
                 whole.extend(self.body.clone());
+                if !self.attachments.is_empty() {
+                    whole.insert("_attachments".to_owned(), self.attachments.clone().into());
+                }
                 Program::new(Code::Design { json: Value::Object(whole).to_string() })
             })
         })
@@ -120,4 +126,15 @@ impl Ddoc {
     pub fn module_bytes(&self) -> usize {
         self.module.iter().flatten().map(|module| module.bytes().len()).sum()
     }
+}
+
+fn stub(attachment: &Attachment) -> (String, Value) {
+    let stub = json!({
+        "content_type": attachment.content_type,
+        "revpos": attachment.revpos,
+        "digest": attachment.digest.to_string(),
+        "length": attachment.length,
+        "stub": true,
+    });
+    (attachment.name.clone(), stub)
 }

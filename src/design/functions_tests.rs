@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::document::{DocId, Document, Rev};
+use crate::document::{Attachment, Digest, DocId, Document, Encoding, Rev};
 use crate::sandbox::{CallError, Options, Sandbox};
 
 use super::{Ddoc, FunctionError, Functions, Response, ResponseBody, Rewritten, Updated};
@@ -17,7 +17,15 @@ fn ddoc(body: &Value) -> Ddoc {
         rev: Rev::parse("1-00000000000000000000000000000001").unwrap(),
         deleted: false,
         body: body.to_string().into(),
-        attachments: Vec::new(),
+        attachments: vec![Attachment {
+            name: "a.txt".to_owned(),
+            content_type: "text/plain".to_owned(),
+            digest: Digest([0; 16]),
+            length: 3,
+            encoded_length: 3,
+            encoding: Encoding::Identity,
+            revpos: 1,
+        }],
     };
     Ddoc::new(&document, None).unwrap()
 }
@@ -42,6 +50,9 @@ fn shows_give_responses() {
     let body = Some(ResponseBody::Json(json!({"rev": "1-00000000000000000000000000000001"})));
     let rev = "function(){ return {json: {rev: this._rev}}; }";
     assert_eq!(show(rev), Ok(Response { body, ..Response::default() }));
+    let keys = "function(){ return Object.keys(this).join() + this._attachments['a.txt'].length; }";
+    let body = Some(ResponseBody::Text("_id,_rev,shows,_attachments,_module_cache3".to_owned()));
+    assert_eq!(show(keys), Ok(Response { body, ..Response::default() }));
     let invalid = |text: &str| Err(FunctionError::InvalidAnswer(text.to_owned()));
     assert_eq!(show("() => ({foo: 1})"), invalid("{<<\"foo\">>,1}"));
     assert_eq!(show("() => new String('b')"), invalid("<<\"b\">>"));

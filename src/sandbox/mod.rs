@@ -38,6 +38,8 @@ mod design_tests;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod realm_tests;
+#[cfg(test)]
 mod tests;
 
 pub use compile::CompileError;

@@ -25,7 +25,7 @@ const DROP_ATTEMPTS: usize = 256;
 /// What all indexes share.
 pub(super) struct Server {
     pub(super) functions: Arc<Functions>,
-    query_server: RwLock<QueryServerSettings>,
+    reduce_settings: RwLock<QueryServerSettings>,
     languages: RwLock<HashMap<String, MakeMapper>>,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Debug for Server {
 impl Server {
     /// Calls reduce functions under the settings of this moment.
     pub(super) fn reducer(&self) -> Reducer<'_> {
-        let settings = *self.query_server.read().unwrap_or_else(PoisonError::into_inner);
+        let settings = *self.reduce_settings.read().unwrap_or_else(PoisonError::into_inner);
         Reducer { sandbox: self.functions.sandbox(), settings }
     }
 
@@ -66,7 +66,7 @@ impl Views {
     pub fn new(functions: Arc<Functions>) -> Self {
         let server = Server {
             functions,
-            query_server: RwLock::new(Settings::default().query_server),
+            reduce_settings: RwLock::new(Settings::default().query_server),
             languages: RwLock::default(),
         };
         Self { server: Arc::new(server), open: Mutex::default() }
@@ -85,7 +85,7 @@ impl Views {
 
     /// What reduce functions may answer from now on.
     pub fn set_query_server(&self, settings: QueryServerSettings) {
-        *self.server.query_server.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        *self.server.reduce_settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(DbNumber, String), Arc<Index>>> {

@@ -119,9 +119,10 @@ impl RowDocumentReader {
         if row.is_linked {
             return RowDocuments::default().write(out, &self.db, document, &[]);
         }
-        let conflicts = match self.conflicts {
-            true => self.db.head(&document.id)?.map_or_else(Vec::new, |head| conflicts_of(&head)),
-            false => Vec::new(),
+        let conflicts = if self.conflicts {
+            self.db.head(&document.id)?.map_or_else(Vec::new, |head| conflicts_of(&head))
+        } else {
+            Vec::new()
         };
         self.form.write(out, &self.db, document, &conflicts)
     }

@@ -121,9 +121,10 @@ impl ViewAt {
     /// No query gives more rows than the configuration allows.
     fn apply_limit(&self, query: &mut ViewQuery) -> Result<(), ApiError> {
         let settings = self.app.config.snapshot().query_server;
-        let max = match self.index.group().partitioned {
-            true => settings.partition_query_limit,
-            false => settings.query_limit,
+        let max = if self.index.group().partitioned {
+            settings.partition_query_limit
+        } else {
+            settings.query_limit
         };
         let Some(max) = max else { return Ok(()) };
         if query.limit.is_some_and(|limit| limit > max) {
@@ -195,12 +196,11 @@ impl Prepared {
             Some(grouping) => Rows::Reduce(ReduceReader::new(index.clone(), view, range, grouping)),
             None => {
                 let reader = MapReader::new(index.clone(), view, range);
-                match self.query.include_docs {
-                    false => Rows::Map(reader),
-                    true => {
-                        let documents = RowDocumentReader::new(db.clone(), &self.query);
-                        Rows::Documents(Box::new(RowsWithDocuments::new(reader, documents)))
-                    }
+                if self.query.include_docs {
+                    let documents = RowDocumentReader::new(db.clone(), &self.query);
+                    Rows::Documents(Box::new(RowsWithDocuments::new(reader, documents)))
+                } else {
+                    Rows::Map(reader)
                 }
             }
         };

@@ -109,6 +109,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Writes the name of an element; none is given back for one that is computed.
+    #[expect(clippy::option_option, reason = "no name, one that is computed, one that is read")]
     fn tag_name(&mut self, out: &mut String) -> Option<Option<&'a str>> {
         if self.next() == Some('{') {
             self.expression(out)?;

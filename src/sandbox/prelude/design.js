@@ -38,8 +38,8 @@
   let started = false;
   let ended = false;
   let emitted = false;
-  // A list's answer is passed on by pieces of this size, if it reads no row for so long.
-  const CHUNK_UNITS_MAX = 1 << 20;
+  // A list's answer is passed on when it has grown so long, even if no row is read.
+  const CHUNK_UNITS_MAX = 1 << 16;
 
   const reset = (lists) => {
     negotiation.reset();
@@ -91,6 +91,11 @@
     flush();
   };
 
+  const passOn = () => {
+    if (started) flush();
+    else begin();
+  };
+
   globalThis.emit = function emit() { emitted = true; };
 
   globalThis.start = function start(answer) { response = answer || {}; };
@@ -98,13 +103,12 @@
   globalThis.send = function send(chunk) {
     chunks += text(chunk.toString());
     sent = true;
-    if (listing && started && chunks.length > CHUNK_UNITS_MAX) flush();
+    if (listing && chunks.length > CHUNK_UNITS_MAX) passOn();
   };
 
   globalThis.getRow = function getRow() {
     if (!listing || ended) return null;
-    if (started) flush();
-    else begin();
+    passOn();
     const row = nextRow();
     ended = row === undefined || row === null;
     return ended ? null : parse(row);

@@ -167,8 +167,8 @@ fn mix(bytes: &[u8], seed: u64) -> u64 {
     const FACTOR: u64 = 0x8bb8_4b93_962e_acc9;
     let fold = |hash: u64, word: u64| {
         let product = u128::from(hash ^ word) * u128::from(FACTOR);
-        let (high, low) = ((product >> 64) as u64, (product & u128::from(u64::MAX)) as u64);
-        (high ^ low).wrapping_add(FACTOR.rotate_left(17))
+        let [high, low] = [product >> 64, product & u128::from(u64::MAX)];
+        u64::try_from(high ^ low).unwrap_or_default().wrapping_add(FACTOR.rotate_left(17))
     };
     let (words, rest) = bytes.as_chunks::<8>();
     let hash = words.iter().fold(seed, |hash, word| fold(hash, u64::from_be_bytes(*word)));

@@ -168,6 +168,7 @@ impl Fixture {
         assert!(outcomes.iter().all(is_saved), "{outcomes:?}");
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is given literals")]
     fn put(&self, doc: &str, keys: Value, value: Value) {
         self.write(&[(doc.to_owned(), Some(json!({"keys": keys, "value": value})))]);
     }
@@ -181,8 +182,8 @@ impl Fixture {
 
     fn entry(&self) -> Option<IndexEntry> {
         let index = self.index();
-        let entry = index.entry(self.engine.snapshot().as_ref()).unwrap();
-        entry
+
+        index.entry(self.engine.snapshot().as_ref()).unwrap()
     }
 
     fn rows(&self) -> Vec<Row> {
@@ -265,7 +266,9 @@ impl Fixture {
         self.scan(Table::ViewEmits, &range, &mut |_, value| {
             emitted += decode_emits(value).unwrap().len();
         });
-        rows.iter().for_each(|row| *documents.entry(row.2.clone()).or_default() += 1);
+        for row in &rows {
+            *documents.entry(row.2.clone()).or_default() += 1;
+        }
         assert_eq!((emitted, self.count(Table::ViewEmits)), (rows.len(), documents.len()));
         assert_eq!(self.count(Table::ViewRows), rows.len());
     }

@@ -269,7 +269,12 @@ proptest! {
     #[test]
     fn groups_are_keys_with_a_common_beginning((a, b) in pair(), elements in 1..4_u64) {
         // Arrays that begin alike are more frequent in arrays of the values.
-        for (a, b) in [(a.clone(), b.clone()), (json!([a, b]), json!([a, a])), (json!([a]), json!([a, b]))] {
+        let pairs = [
+            (a.clone(), b.clone()),
+            (json!([a, b]), json!([a, a])),
+            (json!([a]), json!([a, b])),
+        ];
+        for (a, b) in pairs {
             let first = |value: &Value| match value {
                 Value::Array(all) => Value::Array(
                     all.iter().take(usize::try_from(elements).unwrap()).cloned().collect(),

@@ -1,5 +1,5 @@
-//! `[query_server_config]`: what reduce functions may answer, how many rows a query may ask for, and
-//! how long programs are kept.
+//! `[query_server_config]`: what reduce functions may answer, how many rows a query may ask
+//! for, and how long programs are kept.
 
 use std::time::Duration;
 

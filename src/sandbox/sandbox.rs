@@ -39,8 +39,9 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Strings in the order of their code points; as many builders as there are processors; some more threads for requests, so that a
-    /// function that runs until its time is over does not hold up the others.
+    /// Strings in the order of their code points; as many builders as there are processors;
+    /// some more threads for requests, so that a function that runs until its time is over does
+    /// not hold up the others.
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(2, usize::from);
         let callers = (2 * processors).max(4);

@@ -282,7 +282,9 @@ proptest! {
     }
 
     #[test]
-    fn ranks_are_those_of_sorted_values(numbers in integers(), split in 0..20_usize, n in 1..6_usize) {
+    fn ranks_are_those_of_sorted_values(
+        numbers in integers(), split in 0..20_usize, n in 1..6_usize,
+    ) {
         let values: Vec<Value> = numbers.iter().map(|n| json!(n % 100)).collect();
         let sorted: BTreeSet<i64> = numbers.iter().map(|n| n % 100).collect();
         let bottom: Vec<i64> = sorted.iter().take(n).copied().collect();

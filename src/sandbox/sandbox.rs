@@ -184,12 +184,16 @@ impl Sandbox {
     }
 
     /// Calls a program's instance on a thread of the pool that is for `purpose`.
-    pub(super) fn with_instance<T: Send + 'static>(
+    pub(super) fn with_instance<T, W>(
         &self,
         purpose: Purpose,
         program: &Program,
-        mut work: impl FnMut(&mut dyn Instance, &Rc<Clock>) -> Result<T, CallError> + Send + 'static,
-    ) -> Result<T, CallError> {
+        mut work: W,
+    ) -> Result<T, CallError>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut dyn Instance, &Rc<Clock>) -> Result<T, CallError> + Send + 'static,
+    {
         let pool = match purpose {
             Purpose::Build => &self.builders,
             Purpose::List => &self.lists,

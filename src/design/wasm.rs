@@ -102,7 +102,7 @@ impl ModuleSource {
     }
 }
 
-/// Checks a design document in WebAssembly, after [`super::validate`]. `check` tells whether the
+/// Checks a design document in WebAssembly, after [`super::validate()`]. `check` tells whether the
 /// module is one, and whether it exports a function of that name; it is none where the module is
 /// not at hand.
 ///

@@ -174,7 +174,9 @@ fn a_server_that_stops_keeps_nobody_waiting() {
 fn lazy_updates_come_after_the_answer() {
     let stage = Stage::new();
     stage.fill(10);
-    stage.put("/db/_design/d", &ddoc("function(doc) { emit(doc.n, null); }"));
+    let mut ddoc = ddoc("function(doc) { emit(doc.n, null); }");
+    ddoc["autoupdate"] = json!(false);
+    stage.put("/db/_design/d", &ddoc);
     let rows = |parameters: &str| {
         stage.get(&format!("/db/_design/d/_view/v?{parameters}"))["total_rows"].clone()
     };

@@ -217,6 +217,7 @@ fn cleanup_drops_what_no_design_document_computes() {
     cleanup();
     let mut again = ddoc("function(doc) { emit(doc._id, null); }");
     again["_rev"] = changed["rev"].clone();
+    again["autoupdate"] = json!(false);
     stage.put("/db/_design/e", &again);
     assert_eq!(rows("e", "update=false"), 0, "the dropped index is empty");
     assert_eq!((rows("e", ""), rows("copy", "")), (json!(10), json!(10)));

@@ -1,0 +1,26 @@
+//! Replication: what a replication is, how it runs, when it runs.
+//!
+//! A replication is a [`Specification`]: two [`Endpoint`]s and what is chosen between them. Its
+//! [`ReplicationId`] names it; its [`Checkpoint`] documents on both sides say how far it has come.
+//! Each side is a [`Peer`].
+
+mod attachments;
+mod checkpoint;
+mod endpoint;
+mod error;
+mod id;
+mod peer;
+mod retries;
+mod specification;
+
+pub use attachments::{AttachmentSource, AttachmentStream};
+pub use checkpoint::{Checkpoint, Session, Statistics, agree};
+pub use endpoint::{Credentials, Endpoint, Remote, Scheme, strip_password};
+pub use error::{PeerError, ReplicationError, SpecificationError};
+pub use id::ReplicationId;
+pub use peer::{
+    Answer, AttachmentBody, Changed, ChangesBatch, ChangesQuery, ChangesReader, Fetched, Missing,
+    Peer, PeerInfo, Revision, Stub, WriteFailure,
+};
+pub use retries::{Attempts, Retries};
+pub use specification::{CreateTarget, Selection, Specification, Tuning};

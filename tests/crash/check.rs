@@ -40,7 +40,8 @@ pub async fn holds_what_was_acknowledged(couch: &Couch, writers: &mut [Writer], 
     }
 }
 
-fn id(row: &Value) -> &str {
+/// The id in a row.
+pub fn id(row: &Value) -> &str {
     row["id"].as_str().unwrap_or_else(|| panic!("a row without id: {row}"))
 }
 
@@ -145,7 +146,7 @@ pub async fn adds_up(couch: &Couch) -> usize {
 }
 
 /// The number in front of an update sequence.
-fn sequence(seq: &Value) -> u64 {
+pub fn sequence(seq: &Value) -> u64 {
     let text = seq.as_str().unwrap_or_else(|| panic!("not a sequence: {seq}"));
     let number = text.split('-').next().and_then(|number| number.parse().ok());
     number.unwrap_or_else(|| panic!("not a sequence: {text}"))

@@ -36,7 +36,7 @@ impl Couch {
     /// Writes a document; the new revision.
     pub async fn put(&self, id: &str, document: &Value) -> Option<String> {
         let request = self.request(Method::PUT, &format!("/{id}")).json(document);
-        acknowledged(request).await.map(|answer| revision(&answer))
+        answer(request).await.map(|answer| revision(&answer))
     }
 
     /// Writes an attachment `file` onto revision `rev`; the new revision.
@@ -45,19 +45,19 @@ impl Couch {
             .request(Method::PUT, &format!("/{id}/file?rev={rev}"))
             .header("content-type", CONTENT_TYPE)
             .body(bytes);
-        acknowledged(request).await.map(|answer| revision(&answer))
+        answer(request).await.map(|answer| revision(&answer))
     }
 
     /// Deletes a document; the revision of its tombstone.
     pub async fn delete(&self, id: &str, rev: &str) -> Option<String> {
         let request = self.request(Method::DELETE, &format!("/{id}?rev={rev}"));
-        acknowledged(request).await.map(|answer| revision(&answer))
+        answer(request).await.map(|answer| revision(&answer))
     }
 
     /// Writes new documents in one request; their revisions in the same order.
     pub async fn bulk(&self, documents: &[Value]) -> Option<Vec<String>> {
         let request = self.request(Method::POST, "/_bulk_docs").json(&json!({"docs": documents}));
-        let answer = acknowledged(request).await?;
+        let answer = answer(request).await?;
         let rows = answer.as_array().expect("_bulk_docs answers with a list");
         let ids = |list: &[Value], name: &str| -> Vec<Value> {
             list.iter().map(|row| row[name].clone()).collect()
@@ -68,9 +68,12 @@ impl Couch {
 
     /// The JSON at a path below the database.
     pub async fn read(&self, path: &str) -> Value {
-        let answer = self.request(Method::GET, path).send().await.expect("the server answers");
-        assert_eq!(answer.status(), StatusCode::OK, "GET {path}");
-        answer.json().await.expect("the answer is JSON")
+        answer(self.request(Method::GET, path)).await.expect("the server answers")
+    }
+
+    /// The answer to a query that is sent as JSON.
+    pub async fn ask(&self, path: &str, query: &Value) -> Option<Value> {
+        answer(self.request(Method::POST, path).json(query)).await
     }
 
     /// A document and its conflicts; `None` where it is missing or deleted.
@@ -92,13 +95,13 @@ impl Couch {
     }
 }
 
-/// The answer of a write, once the server has said that it is done.
-async fn acknowledged(request: RequestBuilder) -> Option<Value> {
+/// What the server answers, once it has said that the request is carried out.
+async fn answer(request: RequestBuilder) -> Option<Value> {
     let answer = request.send().await.ok()?;
-    let status = answer.status();
+    let (status, path) = (answer.status(), answer.url().path().to_owned());
     let body = answer.text().await.ok();
-    assert!(status.is_success(), "a write was refused: {status} {body:?}");
-    // The status is the acknowledgement, but without the body the revision is not known.
+    assert!(status.is_success(), "{path} was refused: {status} {body:?}");
+    // The status acknowledges a write, but without the body its revision is not known.
     serde_json::from_str(&body?).ok()
 }
 

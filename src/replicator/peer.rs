@@ -60,8 +60,7 @@ pub struct ChangesBatch {
 /// Changes as they are read.
 pub trait ChangesReader: Send {
     /// The next changes: at least one, or none where only `last_seq` moved on. `None` where all
-    /// has been read, which never happens to a continuous reader. May be dropped and called
-    /// again: nothing is lost.
+    /// has been read, which never happens to a continuous reader.
     fn next(&mut self) -> Answer<'_, Option<ChangesBatch>>;
 }
 
@@ -105,6 +104,9 @@ pub struct Stub {
 /// What a source has of what was asked for.
 #[derive(Debug, Default)]
 pub struct Fetched {
+    /// How many of the documents asked for this answers, at least one: a peer stops where the
+    /// answer would become large, and is then asked for the rest.
+    pub done: usize,
     pub revisions: Vec<Revision>,
     /// Revisions that the source no longer has, or fails to read.
     pub not_found: u64,
@@ -159,7 +161,8 @@ pub trait Peer: Send + Sync {
     /// Which of these revisions the database lacks.
     fn revs_diff<'a>(&'a self, changed: &'a [Changed]) -> Answer<'a, Vec<Missing>>;
 
-    /// Reads revisions, and what became of them where they are no leaves any more.
+    /// Reads revisions, and what became of them where they are no leaves any more. A few MiB at a
+    /// time, whatever is asked for.
     fn fetch<'a>(&'a self, missing: &'a [Missing]) -> Answer<'a, Fetched>;
 
     /// The bytes of an attachment, from `offset` on where the peer can do that.

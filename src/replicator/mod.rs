@@ -9,6 +9,7 @@ mod checkpoint;
 mod endpoint;
 mod error;
 mod id;
+mod local_peer;
 mod peer;
 mod retries;
 mod specification;
@@ -18,6 +19,7 @@ pub use checkpoint::{Checkpoint, Session, Statistics, agree};
 pub use endpoint::{Credentials, Endpoint, Remote, Scheme, strip_password};
 pub use error::{PeerError, ReplicationError, SpecificationError};
 pub use id::ReplicationId;
+pub use local_peer::{LocalPeer, LocalServer};
 pub use peer::{
     Answer, AttachmentBody, Changed, ChangesBatch, ChangesQuery, ChangesReader, Fetched, Missing,
     Peer, PeerInfo, Revision, Stub, WriteFailure,

@@ -1,0 +1,218 @@
+//! A side of a replication that is a database of this server: the calls of the protocol go to
+//! the database itself.
+//!
+//! Invariant: everything is done as the user who asked for the replication, with no more rights.
+
+mod changes;
+mod read;
+mod write;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::auth::{SecurityObject, UserCtx};
+use crate::blocking::{self, Interrupted};
+use crate::changes::ChangesError;
+use crate::config::Config;
+use crate::config::DefaultSecurity;
+use crate::database::{CreateOptions, Database, DatabaseError, DatabaseName, LocalEdit, Registry};
+use crate::design::Functions;
+use crate::document::DocId;
+
+use super::attachments::AttachmentSource;
+use super::peer::{
+    Answer, AttachmentBody, Changed, ChangesQuery, ChangesReader, Fetched, Missing, Peer, PeerInfo,
+    Revision, Stub, WriteFailure,
+};
+use super::{CreateTarget, PeerError, Selection};
+
+/// What the databases of this server are reached with.
+#[derive(Clone)]
+pub struct LocalServer {
+    pub registry: Arc<Registry>,
+    pub functions: Arc<Functions>,
+    pub config: Arc<Config>,
+    /// The time of day in seconds since 1970.
+    pub now_s: fn() -> u64,
+}
+
+/// A database of this server, as a side of a replication.
+#[derive(Clone)]
+pub struct LocalPeer {
+    server: LocalServer,
+    name: DatabaseName,
+    user: UserCtx,
+}
+
+impl LocalPeer {
+    #[must_use]
+    pub fn new(server: LocalServer, name: DatabaseName, user: UserCtx) -> Self {
+        Self { server, name, user }
+    }
+
+    /// The database, if the user may see it.
+    fn open(&self) -> Result<Arc<Database>, PeerError> {
+        let db = self.server.registry.get(&self.name).map_err(|error| self.failed(error))?;
+        let refused = |_| PeerError::Unauthorized(self.name.to_string());
+        security(&db).require_member(&self.user).map_err(refused)?;
+        Ok(db)
+    }
+
+    fn failed(&self, error: DatabaseError) -> PeerError {
+        match error {
+            DatabaseError::NotFound => PeerError::NotFound(self.name.to_string()),
+            DatabaseError::Overloaded => PeerError::Unreachable(error.to_string()),
+            other => PeerError::Local(other.to_string()),
+        }
+    }
+
+    /// Runs work on the database on a thread that may block.
+    fn run<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&LocalPeer, &Arc<Database>) -> Result<T, PeerError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        let peer = self.clone();
+        Box::pin(async move {
+            let db = peer.open()?;
+            blocking::run(operation, move || work(&peer, &db)).await?
+        })
+    }
+}
+
+fn security(db: &Database) -> SecurityObject {
+    SecurityObject::parse(&db.security())
+        .unwrap_or_else(|_| SecurityObject::default_object(DefaultSecurity::AdminOnly))
+}
+
+/// The id of a checkpoint's document.
+fn checkpoint_id(id: &str) -> Result<DocId, PeerError> {
+    DocId::parse(&format!("_local/{id}")).map_err(|error| PeerError::Local(error.to_string()))
+}
+
+impl From<Interrupted> for PeerError {
+    fn from(error: Interrupted) -> Self {
+        Self::Unreachable(error.to_string())
+    }
+}
+
+impl From<ChangesError> for PeerError {
+    fn from(error: ChangesError) -> Self {
+        Self::Local(error.to_string())
+    }
+}
+
+impl Peer for LocalPeer {
+    fn name(&self) -> String {
+        self.name.to_string()
+    }
+
+    fn info(&self) -> Answer<'_, PeerInfo> {
+        Box::pin(async move {
+            let db = self.open()?;
+            Ok(PeerInfo {
+                instance_start_time: db.created_s().to_string(),
+                update_seq: db.seq(db.state().update_seq).to_string().into(),
+            })
+        })
+    }
+
+    fn create<'a>(&'a self, options: &'a CreateTarget) -> Answer<'a, ()> {
+        Box::pin(async move {
+            if !self.user.is_server_admin() {
+                return Err(PeerError::Unauthorized(self.name.to_string()));
+            }
+            let peer = self.clone();
+            let options = CreateOptions {
+                created_s: (self.server.now_s)(),
+                partitioned: options.partitioned,
+                q: options.q.unwrap_or(CreateOptions::default().q),
+                ..CreateOptions::default()
+            };
+            let create = move || peer.server.registry.create(&peer.name, options);
+            match blocking::run("create database", create).await? {
+                Ok(()) | Err(DatabaseError::Exists) => Ok(()),
+                Err(error) => Err(self.failed(error)),
+            }
+        })
+    }
+
+    fn local<'a>(&'a self, id: &'a str) -> Answer<'a, Option<Map<String, Value>>> {
+        Box::pin(async move {
+            let local = self.open()?.local(&checkpoint_id(id)?).map_err(|e| self.failed(e))?;
+            let Some(local) = local else { return Ok(None) };
+            let members = serde_json::from_slice(&local.body);
+            members.map(Some).map_err(|error| PeerError::Local(error.to_string()))
+        })
+    }
+
+    fn write_local<'a>(&'a self, id: &'a str, members: Map<String, Value>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let (db, id) = (self.open()?, checkpoint_id(id)?);
+            let body = Some(Value::Object(members).to_string().into());
+            // The newest write of a `_local` document wins, whatever revision it names.
+            let edit = LocalEdit { id, given: 0, body };
+            let written = db.edit_locals(vec![edit]).map_err(|error| self.failed(error))?;
+            blocking::settle(written).await.map_err(|error| self.failed(error))?;
+            Ok(())
+        })
+    }
+
+    fn changes(&self, query: ChangesQuery) -> Answer<'_, Box<dyn ChangesReader>> {
+        self.run("begin to read changes", move |peer, db| changes::read(peer, db, &query))
+    }
+
+    fn pending<'a>(&'a self, since: &'a Value, _: &'a Selection) -> Answer<'a, Option<u64>> {
+        let since = since.clone();
+        self.run("count changes", move |peer, db| {
+            let since = changes::since(db, &since);
+            db.pending(since).map(Some).map_err(|error| peer.failed(error))
+        })
+    }
+
+    fn filter_code<'a>(&'a self, ddoc: &'a str, filter: &'a str) -> Answer<'a, String> {
+        let (ddoc, filter) = (ddoc.to_owned(), filter.to_owned());
+        self.run("read filter", move |peer, db| changes::filter_code(peer, db, &ddoc, &filter))
+    }
+
+    fn revs_diff<'a>(&'a self, changed: &'a [Changed]) -> Answer<'a, Vec<Missing>> {
+        let changed = changed.to_vec();
+        self.run("find missing revisions", move |peer, db| read::missing(peer, db, changed))
+    }
+
+    fn fetch<'a>(&'a self, missing: &'a [Missing]) -> Answer<'a, Fetched> {
+        let missing = missing.to_vec();
+        self.run("read revisions", move |peer, db| read::fetch(peer, db, &missing))
+    }
+
+    fn attachment<'a>(
+        &'a self,
+        revision: &'a Revision,
+        stub: &'a Stub,
+        offset: u64,
+    ) -> Answer<'a, AttachmentBody> {
+        let (id, rev) = (revision.id.clone(), revision.rev.clone());
+        let name = stub.name.clone();
+        self.run("open attachment", move |peer, db| {
+            read::attachment(peer, db, &id, &rev, &name, offset)
+        })
+    }
+
+    fn write<'a>(&'a self, revisions: &'a [Revision]) -> Answer<'a, Vec<WriteFailure>> {
+        Box::pin(write::write(self, revisions))
+    }
+
+    fn write_with_attachments<'a>(
+        &'a self,
+        revision: &'a Arc<Revision>,
+        source: &'a AttachmentSource,
+    ) -> Answer<'a, Option<WriteFailure>> {
+        Box::pin(write::write_with_attachments(self, revision, source))
+    }
+
+    fn ensure_full_commit(&self) -> Answer<'_, String> {
+        // Every write is durable before it is acknowledged.
+        Box::pin(async move { Ok(self.open()?.created_s().to_string()) })
+    }
+}

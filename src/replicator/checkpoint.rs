@@ -26,6 +26,21 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// What a checkpoint's session had done.
+    #[must_use]
+    pub fn of(session: &Value) -> Self {
+        let number = |name: &str| session.get(name).and_then(Value::as_u64).unwrap_or(0);
+        Self {
+            missing_checked: number("missing_checked"),
+            missing_found: number("missing_found"),
+            docs_read: number("docs_read"),
+            docs_written: number("docs_written"),
+            doc_write_failures: number("doc_write_failures"),
+            bulk_get_docs: number("bulk_get_docs"),
+            bulk_get_attempts: number("bulk_get_attempts"),
+        }
+    }
+
     /// Adds what another part of the work has done.
     pub fn add(&mut self, other: &Self) {
         self.missing_checked += other.missing_checked;
@@ -104,24 +119,36 @@ impl Checkpoint {
         self.0.get("history").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// The checkpoint after `session`: its entry first, then the history until now, without an
-    /// earlier entry of the same session.
+    /// What a replication without checkpoints says in their place.
     #[must_use]
-    pub fn after(session: &Session, history: &[Value]) -> Self {
+    pub fn none() -> Self {
+        Self(Map::from_iter([("use_checkpoints".to_owned(), Value::Bool(false))]))
+    }
+
+    /// The checkpoint after `session`: its entry first, then the history until now, without an
+    /// earlier entry of the same session. A replication `by_ids` has more members, as it had in
+    /// CouchDB 0.11.
+    #[must_use]
+    pub fn after(session: &Session, history: &[Value], by_ids: bool) -> Self {
         let id = Some(session.id.as_str());
         let earlier = history.iter().filter(|entry| session_of(entry) != id).cloned();
         let entries: Vec<Value> =
             std::iter::once(session.to_json()).chain(earlier).take(HISTORY_MAX).collect();
-        let members = json!({
-            "session_id": session.id,
-            "source_last_seq": session.recorded_seq,
-            "replication_id_version": ID_VERSION,
-            "history": entries,
-        });
-        match members {
-            Value::Object(members) => Self(members),
-            _ => Self::default(),
+        let done = &session.statistics;
+        let mut members = Map::new();
+        let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        put("session_id", session.id.clone().into());
+        put("source_last_seq", session.recorded_seq.clone());
+        put("replication_id_version", ID_VERSION.into());
+        if by_ids {
+            put("start_time", session.start_time.clone().into());
+            put("end_time", session.end_time.clone().into());
+            put("docs_read", done.docs_read.into());
+            put("docs_written", done.docs_written.into());
+            put("doc_write_failures", done.doc_write_failures.into());
         }
+        put("history", entries.into());
+        Self(members)
     }
 }
 
@@ -182,7 +209,7 @@ mod tests {
     /// A checkpoint after the sessions, the newest last.
     fn after(sessions: &[(&str, u64)]) -> Checkpoint {
         sessions.iter().fold(Checkpoint::default(), |before, (id, seq)| {
-            Checkpoint::after(&session(id, *seq), before.history())
+            Checkpoint::after(&session(id, *seq), before.history(), false)
         })
     }
 

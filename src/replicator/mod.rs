@@ -11,7 +11,9 @@ mod error;
 mod id;
 mod local_peer;
 mod peer;
+mod progress;
 mod retries;
+mod run;
 mod specification;
 
 pub use attachments::{AttachmentSource, AttachmentStream};
@@ -24,5 +26,7 @@ pub use peer::{
     Answer, AttachmentBody, Changed, ChangesBatch, ChangesQuery, ChangesReader, Fetched, Missing,
     Peer, PeerInfo, Revision, Stub, WriteFailure,
 };
+pub use progress::{Progress, Snapshot};
 pub use retries::{Attempts, Retries};
+pub use run::{Ended, Replication};
 pub use specification::{CreateTarget, Selection, Specification, Tuning};

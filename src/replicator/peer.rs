@@ -107,6 +107,8 @@ pub struct Fetched {
     /// How many of the documents asked for this answers, at least one: a peer stops where the
     /// answer would become large, and is then asked for the rest.
     pub done: usize,
+    /// They were read by `_bulk_get`.
+    pub by_bulk_get: bool,
     pub revisions: Vec<Revision>,
     /// Revisions that the source no longer has, or fails to read.
     pub not_found: u64,
@@ -145,7 +147,7 @@ pub trait Peer: Send + Sync {
     /// A document `_local/{id}`.
     fn local<'a>(&'a self, id: &'a str) -> Answer<'a, Option<Map<String, Value>>>;
 
-    /// Writes a document `_local/{id}`, whose `_rev` is that of what it replaces.
+    /// Writes a document `_local/{id}`, whatever was there.
     fn write_local<'a>(&'a self, id: &'a str, members: Map<String, Value>) -> Answer<'a, ()>;
 
     /// Begins to read changes.

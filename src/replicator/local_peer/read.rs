@@ -71,7 +71,7 @@ pub fn fetch(
     db: &Arc<Database>,
     missing: &[Missing],
 ) -> Result<Fetched, PeerError> {
-    let mut fetched = Fetched::default();
+    let mut fetched = Fetched { by_bulk_get: true, ..Fetched::default() };
     let mut bytes = 0;
     for batch in missing.chunks(BATCH) {
         let heads = heads(peer, db, batch.iter().map(|missing| missing.id.as_str()))?;

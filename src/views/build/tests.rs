@@ -2,13 +2,16 @@
 //! `{"keys": [...], "value": ...}` and emit each key with the value, in the first view as they are
 //! and in the second one as arrays of one element.
 
+mod histories;
+mod meanwhile;
+
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::ops::{ControlFlow, Range};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::*;
@@ -25,17 +28,37 @@ use crate::storage::view_values::{IndexEntry, ViewRow, decode_emits};
 use crate::storage::{Direction, Engine, MemoryEngine, Table, keys};
 
 /// What the tests do to a build from inside.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Hooks {
     mapped: AtomicUsize,
     fail: AtomicBool,
     panic: AtomicBool,
+    /// What happens before documents are mapped once more, and how many times they are before.
+    meanwhile: Mutex<Option<(usize, Box<dyn FnOnce() + Send>)>>,
 }
 
-#[derive(Debug)]
+impl Hooks {
+    fn let_happen(&self) {
+        let due = self.meanwhile.lock().unwrap().take_if(|(calls, _)| {
+            let is_due = *calls == 0;
+            *calls = calls.saturating_sub(1);
+            is_due
+        });
+        if let Some((_, act)) = due {
+            act();
+        }
+    }
+}
+
 struct TestMapper {
     hooks: Arc<Hooks>,
     views: usize,
+}
+
+impl fmt::Debug for TestMapper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestMapper").field("views", &self.views).finish_non_exhaustive()
+    }
 }
 
 impl TestMapper {
@@ -49,6 +72,7 @@ impl TestMapper {
 impl Mapper for TestMapper {
     fn map(&self, documents: Vec<String>) -> Result<MapResults, ViewsError> {
         self.hooks.mapped.fetch_add(documents.len(), Ordering::SeqCst);
+        self.hooks.let_happen();
         assert!(!self.hooks.panic.load(Ordering::SeqCst), "on purpose");
         if self.hooks.fail.load(Ordering::SeqCst) {
             return Err(CallError::TimedOut.into());
@@ -182,7 +206,6 @@ impl Fixture {
 
     fn entry(&self) -> Option<IndexEntry> {
         let index = self.index();
-
         index.entry(self.engine.snapshot().as_ref()).unwrap()
     }
 
@@ -498,76 +521,4 @@ fn partitions_keep_rows_apart() {
     fixture.put("a:1", json!([2]), json!(1));
     assert!(fixture.update().is_none());
     assert_eq!(fixture.count(Table::ViewRows), 4);
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Put(u8, Vec<u8>, u8),
-    Delete(u8),
-    Purge(u8),
-    Update,
-    FailedUpdate,
-    Reopen,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let key = prop::collection::vec(0..4u8, 0..4);
-    prop_oneof![
-        6 => (0..6u8, key, 0..3u8).prop_map(|(doc, keys, value)| Step::Put(doc, keys, value)),
-        2 => (0..6u8).prop_map(Step::Delete),
-        2 => (0..6u8).prop_map(Step::Purge),
-        3 => Just(Step::Update),
-        1 => Just(Step::FailedUpdate),
-        1 => Just(Step::Reopen),
-    ]
-}
-
-/// Keys of which the first two sort alike.
-fn a_key(key: u8) -> Value {
-    [json!("é"), json!("e\u{301}"), json!(1), json!({"a": [1]})][usize::from(key)].clone()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
-    #[test]
-    fn any_history_gives_the_rows_of_the_live_documents(
-        steps in prop::collection::vec(step(), 1..40),
-    ) {
-        let mut fixture = fixture();
-        for step in steps {
-            match step {
-                Step::Put(doc, keys, value) => {
-                    let keys: Vec<Value> = keys.into_iter().map(a_key).collect();
-                    fixture.put(&doc.to_string(), keys.into(), value.into());
-                }
-                Step::Delete(doc) => {
-                    let winner = fixture.db.winner(&id(&doc.to_string())).unwrap();
-                    if winner.is_some_and(|winner| !winner.deleted) {
-                        fixture.write(&[(doc.to_string(), None)]);
-                    }
-                }
-                Step::Purge(doc) => fixture.purge(&doc.to_string()),
-                Step::Update => {
-                    prop_assert!(fixture.update().is_none());
-                    fixture.check();
-                }
-                Step::FailedUpdate => {
-                    fixture.engine.fail_commits(1);
-                    fixture.update();
-                    fixture.engine.fail_commits(0);
-                }
-                Step::Reopen => {
-                    let server = Views::new(fixture.views.functions());
-                    let hooks = fixture.hooks.clone();
-                    server.set_language("test", Arc::new(move |_, sources| {
-                        Ok(Arc::new(TestMapper { hooks: hooks.clone(), views: sources.len() }))
-                    }));
-                    fixture.views = server;
-                }
-            }
-        }
-        prop_assert!(fixture.update().is_none());
-        fixture.check();
-    }
 }

@@ -25,7 +25,7 @@ use crate::sandbox::program::{CallError, Code, Emitted, EmittedRow, MapResults, 
 /// What the answers of one batch may take together.
 const BATCH_BYTES_MAX: usize = 256 << 20;
 
-/// A program in WebAssembly, for one call.
+/// A program in WebAssembly, for one call or batch.
 pub(in crate::sandbox) struct WasmInstance {
     code: Arc<Code>,
     compiled: Arc<Compiled>,
@@ -208,6 +208,31 @@ impl Instance for WasmInstance {
             }
             _ => Err(CallError::Compilation(format!("No WebAssembly function can be `{kind}`."))),
         }
+    }
+
+    /// One instance serves the calls until one fails.
+    fn call_each(
+        &mut self,
+        path: &[String],
+        calls: &[Vec<String>],
+        clock: &Rc<Clock>,
+    ) -> Vec<Result<String, CallError>> {
+        let mut answers = Vec::with_capacity(calls.len());
+        for arguments in calls {
+            self.running.restart(clock);
+            let answer = self.call(path, arguments, clock);
+            if answer == Err(CallError::OutOfMemory) && !answers.is_empty() {
+                // What earlier calls have left may be why: in another instance it has a chance.
+                break;
+            }
+            let is_judged =
+                matches!(answer, Ok(_) | Err(CallError::Forbidden(_) | CallError::Unauthorized(_)));
+            answers.push(answer);
+            if !is_judged {
+                break;
+            }
+        }
+        answers
     }
 
     fn filter(

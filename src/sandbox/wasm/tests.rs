@@ -229,6 +229,40 @@ fn validations_refuse_with_a_reason() {
     assert!(echoed.to_string().contains("newDoc"), "{echoed}");
 }
 
+/// Refuses each document with the number of its calls, counted by a global. It traps at 7, and has
+/// no memory left for 8 but in its first call.
+const COUNTING_VALIDATE: &str = r#"
+    (global $calls (mut i32) (i32.const 0x30))
+    (data $refusal "{\"forbidden\":0}")
+    (func (export "validate") (param $from i32) (param i32) (result i64)
+        (local $new i32)
+        (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (local.set $new (i32.load8_u (i32.add (local.get $from) (i32.const 10))))
+        (if (i32.eq (local.get $new) (i32.const 0x37)) (then (unreachable)))
+        (if (i32.and (i32.eq (local.get $new) (i32.const 0x38))
+                (i32.gt_u (global.get $calls) (i32.const 0x31)))
+            (then (drop (memory.grow (i32.const 65535))) (unreachable)))
+        (memory.init $refusal (i32.const 65536) (i32.const 0) (i32.const 15))
+        (i32.store8 (i32.const 65549) (global.get $calls))
+        (call $answer (i32.const 65536) (i32.const 15)))"#;
+
+#[test]
+fn one_instance_validates_documents_until_it_fails() {
+    let program = design(&module(COUNTING_VALIDATE), json!({"validate_doc_update": "validate"}));
+    let calls = ["1", "2", "7", "3", "8", "4"].map(|new| texts(&[new, "null", "{}", "{}"]));
+    let sandbox = sandbox();
+    for _ in 0..2 {
+        let answers = sandbox.call_each(&program, &["validate_doc_update"], calls.to_vec());
+        let answers = answers.into_iter().map(|answer| match answer {
+            Err(CallError::Forbidden(calls)) => calls,
+            Err(CallError::Thrown { error, .. }) => error,
+            other => panic!("{other:?}"),
+        });
+        let answers: Vec<String> = answers.collect();
+        assert_eq!(answers, ["1", "2", "wasm_trap", "1", "1", "2"]);
+    }
+}
+
 #[test]
 fn filters_pass_documents() {
     let functions = [

@@ -129,6 +129,31 @@ fn no_way_into_a_database_leads_past_its_functions() {
 }
 
 #[test]
+fn what_update_functions_make_is_refused_too() {
+    let stage = Stage::new();
+    stage.put("/db/locked", &json!({"locked": true}));
+    let save = "function (doc, req) {
+      var made = doc || {_id: req.id}, given = JSON.parse(req.body);
+      for (var name in given) made[name] = given[name];
+      return [made, {json: {saved: made}}];
+    }";
+    let ddoc = json!({"validate_doc_update": VALIDATE, "updates": {"save": save}});
+    stage.put("/db/_design/d", &ddoc);
+    let save = |id: &str, headers, body: Value| {
+        stage.json("PUT", &format!("/db/_design/d/_update/save/{id}"), headers, &body)
+    };
+    assert_eq!(save("x", JSON, json!({"bad": true})), forbidden(&json!("bad")));
+    let is_locked = json!({"locked": "locked"});
+    assert_eq!(save("locked", JSON, json!({"n": 1})), forbidden(&is_locked));
+    let unauthorized = json!({"error": "unauthorized", "reason": "who are you?"});
+    assert_eq!(save("x", NOBODY, json!({"secret": true})), (401, unauthorized));
+    assert!(!stage.exists("/db/x"));
+    let made = json!({"saved": {"_id": "x", "secret": true}});
+    assert_eq!(save("x", JSON, json!({"secret": true})), (201, made));
+    assert!(stage.exists("/db/x"));
+}
+
+#[test]
 fn documents_of_a_request_are_refused_one_by_one() {
     let stage = Stage::new();
     let rev = stage.put("/db/locked", &json!({"locked": true}));

@@ -7,7 +7,7 @@ use std::ops::{Bound, ControlFlow};
 
 use crate::document::Rev;
 use crate::storage::values::{Change, HeadSummary, Local};
-use crate::storage::{Direction, KeyRange, StorageError, Table, keys};
+use crate::storage::{Direction, KeyRange, StorageError, Table, TryVisit, keys, try_scan};
 
 use super::pending::Anchor;
 use super::{Database, DatabaseError};
@@ -53,8 +53,6 @@ pub struct LocalRow<'a> {
 }
 
 type Visited = ControlFlow<()>;
-/// Shows one stored record, which may be broken.
-type VisitRecord<'a> = dyn FnMut(&[u8], &[u8]) -> Result<Visited, StorageError> + 'a;
 
 impl Database {
     fn key_range(&self, ids: &IdRange) -> KeyRange {
@@ -73,24 +71,14 @@ impl Database {
         range
     }
 
-    /// Runs a scan whose visitor may find a broken record.
     fn scan(
         &self,
         table: Table,
         range: &KeyRange,
         direction: Direction,
-        visit: &mut VisitRecord<'_>,
+        visit: &mut TryVisit<'_, StorageError>,
     ) -> Result<(), DatabaseError> {
-        let mut broken = Ok(());
-        let mut each = |key: &[u8], value: &[u8]| match visit(key, value) {
-            Ok(visited) => visited,
-            Err(error) => {
-                broken = Err(error);
-                ControlFlow::Break(())
-            }
-        };
-        self.engine.snapshot().scan(table, range, direction, &mut each)?;
-        Ok(broken?)
+        Ok(try_scan(self.engine.snapshot().as_ref(), table, range, direction, visit)?)
     }
 
     /// Shows documents by id, tombstones too.

@@ -152,6 +152,31 @@ pub trait Snapshot {
     ) -> Result<(), StorageError>;
 }
 
+/// A visitor that may fail, for instance at a broken record.
+pub type TryVisit<'a, E> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, E> + 'a;
+
+/// Scans until the visitor fails.
+///
+/// # Errors
+/// Its failure, or the store's.
+pub fn try_scan<E: From<StorageError>>(
+    snapshot: &dyn Snapshot,
+    table: Table,
+    range: &KeyRange,
+    direction: Direction,
+    visit: &mut TryVisit<'_, E>,
+) -> Result<(), E> {
+    let mut ended = Ok(());
+    let mut each = |key: &[u8], value: &[u8]| {
+        visit(key, value).unwrap_or_else(|error| {
+            ended = Err(error);
+            ControlFlow::Break(())
+        })
+    };
+    snapshot.scan(table, range, direction, &mut each)?;
+    ended
+}
+
 /// A store of ordered tables that commits batches atomically.
 pub trait Engine: Send + Sync + fmt::Debug {
     /// What is committed now. Hold it only for one page of reading.

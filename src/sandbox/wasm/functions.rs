@@ -66,13 +66,18 @@ impl WasmInstance {
         self.running = Running::new(&self.compiled, &self.limits).map_err(explain)?;
         Ok(())
     }
+}
 
-    fn ask(&mut self, function: &Function, input: &str) -> Result<String, CallError> {
-        let mut answer = String::new();
-        self.running.call(function, input, &mut answer).map_err(explain)?;
-        json::check(&answer).map_err(|error| invalid(&error))?;
-        Ok(answer)
-    }
+/// Calls a function whose answer is JSON.
+pub(super) fn ask(
+    running: &mut Running,
+    function: &Function,
+    input: &str,
+) -> Result<String, CallError> {
+    let mut answer = String::new();
+    running.call(function, input, &mut answer).map_err(explain)?;
+    json::check(&answer).map_err(|error| invalid(&error))?;
+    Ok(answer)
 }
 
 fn other_purpose() -> CallError {
@@ -91,7 +96,7 @@ fn export_at<'a>(design: &'a Map<String, Value>, path: &[String]) -> Result<&'a 
     value.as_str().ok_or_else(|| CallError::Compilation(no_name()))
 }
 
-pub(super) fn explain(fault: Fault) -> CallError {
+fn explain(fault: Fault) -> CallError {
     match fault {
         Fault::TimedOut => CallError::TimedOut,
         Fault::OutOfMemory => CallError::OutOfMemory,
@@ -188,11 +193,11 @@ impl Instance for WasmInstance {
         let kind = path.first().map(String::as_str).unwrap_or_default();
         match (kind, arguments) {
             ("shows", [document, request]) => {
-                let answer = self.ask(&function, &with_document(document, request))?;
+                let answer = ask(&mut self.running, &function, &with_document(document, request))?;
                 Ok(format!(r#"["resp",{}]"#, response(&answer)?))
             }
             ("updates", [document, request]) => {
-                let answer = self.ask(&function, &with_document(document, request))?;
+                let answer = ask(&mut self.running, &function, &with_document(document, request))?;
                 let (document, answer): (&RawValue, &RawValue) = read(&answer)?;
                 Ok(format!(r#"["up",{document},{}]"#, response(answer.get())?))
             }
@@ -200,10 +205,10 @@ impl Instance for WasmInstance {
                 let input = format!(
                     r#"{{"newDoc":{new},"oldDoc":{old},"userCtx":{user},"secObj":{security}}}"#
                 );
-                verdict(&self.ask(&function, &input)?).map(|()| "1".to_owned())
+                verdict(&ask(&mut self.running, &function, &input)?).map(|()| "1".to_owned())
             }
             ("rewrites", [request]) => {
-                let answer = self.ask(&function, &format!(r#"{{"req":{request}}}"#))?;
+                let answer = ask(&mut self.running, &function, &format!(r#"{{"req":{request}}}"#))?;
                 rewrite(answer.trim())
             }
             _ => Err(CallError::Compilation(format!("No WebAssembly function can be `{kind}`."))),
@@ -254,7 +259,7 @@ impl Instance for WasmInstance {
                 }
                 matches!(emitted, Emitted::Rows(rows) if !rows.is_empty())
             } else {
-                read(&self.ask(&function, &with_document(document, request))?)?
+                read(&ask(&mut self.running, &function, &with_document(document, request))?)?
             });
         }
         Ok(passed)

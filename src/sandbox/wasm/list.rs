@@ -7,9 +7,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::functions::{explain, invalid, response};
+use super::functions::{ask, invalid, response};
 use super::guest::{Function, Running};
-use super::json;
 use crate::sandbox::clock::Clock;
 use crate::sandbox::host::Streams;
 use crate::sandbox::program::CallError;
@@ -82,10 +81,7 @@ impl Listing<'_> {
     /// Calls the function; each call is a step.
     fn ask(&mut self, input: &str) -> Result<String, CallError> {
         self.running.restart(self.clock);
-        let mut answer = String::new();
-        self.running.call(self.function, input, &mut answer).map_err(explain)?;
-        json::check(&answer).map_err(|error| invalid(&error))?;
-        Ok(answer)
+        ask(self.running, self.function, input)
     }
 
     /// Begins the answer; a body that comes with the response object is its first piece.

@@ -6,7 +6,7 @@
 use std::ops::{ControlFlow, Range};
 
 use crate::storage::view_keys::{self, place_of_row};
-use crate::storage::{Direction, Snapshot, StorageError, Table};
+use crate::storage::{Direction, Snapshot, StorageError, Table, try_scan};
 use crate::views::ViewsError;
 use crate::views::reduce::{ReduceFunction, ReduceGroup, ReduceInput};
 
@@ -186,21 +186,20 @@ impl Blocks<'_> {
             changes.within(first.start(), last.end.as_deref()).iter().copied().peekable();
         let mut writer = HeldWriter::begin(held, which.start, chosen);
         let places = self.places_for_ids();
-        let mut broken = Ok(());
-        let mut visit = |key: &[u8], value: &[u8]| {
+        let forward = Direction::Forward;
+        try_scan(snapshot, Table::ViewRows, &range, forward, &mut |key, value| {
             let place = place_of_row(key).unwrap_or_default();
             while let Some(change) = changed.next_if(|change| change.place < place) {
                 writer.add_change(change);
             }
             match changed.next_if(|change| change.place == place) {
                 Some(change) => writer.add_change(change),
-                None => broken = writer.add_record(place, key, value, places),
+                None => writer.add_record(place, key, value, places)?,
             }
-            if broken.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        snapshot.scan(Table::ViewRows, &range, Direction::Forward, &mut visit)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
         changed.for_each(|change| writer.add_change(change));
-        broken
+        Ok(())
     }
 
     /// Reduces the rows that are held to the blocks that they make.

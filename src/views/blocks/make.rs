@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::storage::view_values::encode_block;
 use crate::storage::{
-    Batch, Direction, Durability, Engine, KeyRange, StorageError, Table, view_keys,
+    Batch, Direction, Durability, Engine, KeyRange, StorageError, Table, try_scan, view_keys,
 };
 use crate::views::ViewsError;
 use crate::views::reduce::{ReduceGroup, ReducedState};
@@ -78,14 +78,14 @@ impl Blocks<'_> {
     fn read_page(&self, engine: &dyn Engine, range: &KeyRange) -> Result<Rows, StorageError> {
         let places = self.places_for_ids();
         let mut page = Rows::default();
-        let mut broken = Ok(());
-        let mut visit = |key: &[u8], value: &[u8]| {
-            broken = page.push_record(key, value, places);
+        let snapshot = engine.snapshot();
+        let forward = Direction::Forward;
+        try_scan(snapshot.as_ref(), Table::ViewRows, range, forward, &mut |key, value| {
+            page.push_record(key, value, places)?;
             let full = page.len() >= PAGE_ROWS || page.bytes() >= PAGE_BYTES;
-            if full || broken.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        engine.snapshot().scan(Table::ViewRows, range, Direction::Forward, &mut visit)?;
-        broken.map(|()| page)
+            Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(page)
     }
 
     pub(super) fn write_block(&self, batch: &mut Batch, level: u8, parts: &[Part]) {

@@ -7,7 +7,7 @@ use crate::database::DatabaseError;
 use crate::document::{DocId, Rev};
 use crate::storage::values::{Change, Purge, State};
 use crate::storage::view_values::IndexEntry;
-use crate::storage::{Direction, KeyRange, Snapshot, StorageError, Table, keys};
+use crate::storage::{Direction, Snapshot, StorageError, Table, keys, try_scan};
 
 use super::super::ViewsError;
 use super::super::index::Index;
@@ -92,7 +92,7 @@ impl Page {
         let range = keys::changes(index.db.number(), since.saturating_add(1), u64::MAX);
         let (mut read, mut last, mut is_last) = (0, since, true);
         let changes = &mut self.changes;
-        scan(snapshot, Table::Changes, &range, &mut |key, value| {
+        try_scan(snapshot, Table::Changes, &range, Direction::Forward, &mut |key, value| {
             if read == limit {
                 is_last = false;
                 return Ok(ControlFlow::Break(()));
@@ -122,7 +122,7 @@ impl Page {
         let mut range = keys::purges(db);
         range.start = keys::purge(db, since.saturating_add(1));
         let (mut ids, mut found) = (BTreeSet::new(), 0);
-        scan(snapshot, Table::Databases, &range, &mut |_, value| {
+        try_scan(snapshot, Table::Databases, &range, Direction::Forward, &mut |_, value| {
             ids.insert(Purge::decode(value)?.id);
             found += 1;
             Ok(ControlFlow::Continue(()))
@@ -135,27 +135,6 @@ impl Page {
         self.purged = gone.map(|(id, _)| id).collect();
         Ok(())
     }
-}
-
-type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StorageError> + 'a;
-
-/// A scan whose visitor may find a broken record.
-fn scan(
-    snapshot: &dyn Snapshot,
-    table: Table,
-    range: &KeyRange,
-    visit: &mut Visit<'_>,
-) -> Result<(), StorageError> {
-    let mut broken = Ok(());
-    let mut each = |key: &[u8], value: &[u8]| match visit(key, value) {
-        Ok(visited) => visited,
-        Err(error) => {
-            broken = Err(error);
-            ControlFlow::Break(())
-        }
-    };
-    snapshot.scan(table, range, Direction::Forward, &mut each)?;
-    broken
 }
 
 #[cfg(test)]

@@ -214,7 +214,6 @@ impl<'a> Stored<'a> {
         if self.entry.summarised {
             return Ok(());
         }
-        self.remove_broken_blocks()?;
         for view in 0..self.index.group().maps.len() {
             let view = u16::try_from(view).unwrap_or(u16::MAX);
             let guarded = Guarded(self);
@@ -231,28 +230,6 @@ impl<'a> Stored<'a> {
         }
         let entry = IndexEntry { summarised: true, ..self.entry.clone() };
         self.write(Batch::default(), entry)
-    }
-
-    /// Removes what an attempt that was cut off has left.
-    fn remove_broken_blocks(&self) -> Result<(), ViewsError> {
-        let range = view_keys::index_range(self.index.db.number(), self.entry.number);
-        let mut found = false;
-        self.index.engine().snapshot().scan(
-            Table::ViewBlocks,
-            &range,
-            crate::storage::Direction::Forward,
-            &mut |_, _| {
-                found = true;
-                std::ops::ControlFlow::Break(())
-            },
-        )?;
-        if !found {
-            return Ok(());
-        }
-        let mut batch = Batch::default();
-        batch.delete_range(Table::ViewBlocks, range);
-        self.expect(&mut batch);
-        self.commit_batch(batch)
     }
 
     /// Tells those who wait how far the index has come.

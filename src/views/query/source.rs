@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::database::Direction;
 use crate::storage::view_keys::{self, ViewAddress, place_of_row};
 use crate::storage::view_values::ViewRow;
-use crate::storage::{Snapshot, Table};
+use crate::storage::{Snapshot, Table, try_scan};
 use crate::views::blocks::{PlaceRange, Places, Tree};
 use crate::views::{Index, View, ViewsError};
 
@@ -60,20 +60,9 @@ impl<'a> Source<'a> {
         if let Some(end) = &range.end {
             keys.end = view_keys::row(self.address, end);
         }
-        let mut broken = Ok(());
-        let mut each = |key: &[u8], value: &[u8]| {
-            let place = place_of_row(key).unwrap_or_default();
-            let row = ViewRow::decode(value).map_err(ViewsError::from);
-            match row.and_then(|row| visit(place, row)) {
-                Ok(visited) => visited,
-                Err(error) => {
-                    broken = Err(error);
-                    ControlFlow::Break(())
-                }
-            }
-        };
-        self.snapshot.scan(Table::ViewRows, &keys, direction, &mut each)?;
-        broken
+        try_scan(self.snapshot.as_ref(), Table::ViewRows, &keys, direction, &mut |key, value| {
+            visit(place_of_row(key).unwrap_or_default(), ViewRow::decode(value)?)
+        })
     }
 
     /// Whether a range has rows.

@@ -37,6 +37,9 @@ pub enum PeerError {
     /// The answer makes no sense.
     #[error("{0}")]
     Garbage(String),
+    /// The address, a header or the proxy is of no use.
+    #[error("{0}")]
+    Invalid(String),
     /// The body is too large for the peer, or its answer for us.
     #[error("the request is too large for {0}")]
     TooLarge(String),
@@ -57,6 +60,7 @@ impl PeerError {
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500..),
             Self::NotFound(_)
             | Self::Unauthorized(_)
+            | Self::Invalid(_)
             | Self::TooLarge(_)
             | Self::MissingStub
             | Self::Local(_) => false,

@@ -8,6 +8,7 @@ mod attachments;
 mod checkpoint;
 mod endpoint;
 mod error;
+mod http_peer;
 mod id;
 mod local_peer;
 mod peer;
@@ -20,6 +21,7 @@ pub use attachments::{AttachmentSource, AttachmentStream};
 pub use checkpoint::{Checkpoint, Session, Statistics, agree};
 pub use endpoint::{Credentials, Endpoint, Remote, Scheme, strip_password};
 pub use error::{PeerError, ReplicationError, SpecificationError};
+pub use http_peer::HttpPeer;
 pub use id::ReplicationId;
 pub use local_peer::{LocalPeer, LocalServer};
 pub use peer::{

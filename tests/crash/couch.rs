@@ -19,6 +19,8 @@ pub struct Couch {
 
 impl Couch {
     pub fn new(port: u16) -> Self {
+        // No request here is encrypted, but a client is not made without a provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().no_proxy().build().expect("a client can be made");
         Self { client, base: format!("http://127.0.0.1:{port}/{DATABASE}") }
     }

@@ -1,0 +1,1 @@
+//! Remote databases that misbehave.

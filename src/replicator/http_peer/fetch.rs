@@ -50,6 +50,12 @@ struct Wanted<'a> {
     rev: &'a Rev,
 }
 
+impl<'a> Wanted<'a> {
+    fn of(document: &'a Missing) -> impl Iterator<Item = Self> {
+        document.revs.iter().map(|rev| Self { id: &document.id, rev })
+    }
+}
+
 /// What one request brought.
 #[derive(Default)]
 struct Found<'a> {
@@ -70,28 +76,45 @@ impl Fetcher {
         }
     }
 
+    /// Reads the revisions of as many documents as make an answer of a sensible size.
     pub(super) async fn fetch(&self, missing: &[Missing]) -> Result<Fetched, PeerError> {
-        let wanted = missing
-            .iter()
-            .flat_map(|document| document.revs.iter().map(|rev| Wanted { id: &document.id, rev }));
-        let wanted: Vec<Wanted<'_>> = wanted.collect();
-        let mut found = Found::default();
-        let mut rest = wanted.as_slice();
-        while !rest.is_empty() && self.has_bulk_get.load(Ordering::Relaxed) {
-            let count = self.revisions.load(Ordering::Relaxed).min(rest.len());
-            let (group, others) = rest.split_at(count);
-            if self.bulk_get(group, &mut found).await? {
-                rest = others;
-            }
+        loop {
+            let group = self.group(missing);
+            let wanted: Vec<Wanted<'_>> = group.iter().flat_map(Wanted::of).collect();
+            let mut found = Found::default();
+            let by_bulk_get = self.has_bulk_get.load(Ordering::Relaxed);
+            let again = match by_bulk_get {
+                true if self.bulk_get(group.len(), &wanted, &mut found).await? => {
+                    std::mem::take(&mut found.again)
+                }
+                true => continue,
+                false => wanted.clone(),
+            };
+            self.open_revs(&again, &mut found).await?;
+            self.learn(wanted.len(), found.texts.iter().map(Bytes::len).sum());
+            return self.fetched(found, group, by_bulk_get);
         }
-        let again = std::mem::take(&mut found.again);
-        self.open_revs(rest, &mut found).await?;
-        self.open_revs(&again, &mut found).await?;
-        self.fetched(found, missing)
+    }
+
+    /// The documents of the next request.
+    fn group<'a>(&self, missing: &'a [Missing]) -> &'a [Missing] {
+        let most = self.revisions.load(Ordering::Relaxed);
+        let mut revisions = 0;
+        let fits = |document: &&Missing| {
+            revisions += document.revs.len();
+            revisions <= most
+        };
+        let count = missing.iter().take_while(fits).count();
+        &missing[..count.max(1).min(missing.len())]
     }
 
     /// The revisions of `found`, each once: `latest` may give one for several.
-    fn fetched(&self, found: Found<'_>, missing: &[Missing]) -> Result<Fetched, PeerError> {
+    fn fetched(
+        &self,
+        found: Found<'_>,
+        missing: &[Missing],
+        by_bulk_get: bool,
+    ) -> Result<Fetched, PeerError> {
         let by_id: HashMap<&str, &Missing> =
             missing.iter().map(|document| (document.id.as_str(), document)).collect();
         let mut known: HashSet<(String, Rev)> = HashSet::new();
@@ -107,12 +130,14 @@ impl Fetcher {
                 revisions.push(read);
             }
         }
-        Ok(Fetched { revisions, not_found: found.gone })
+        Ok(Fetched { done: missing.len(), by_bulk_get, revisions, not_found: found.gone })
     }
 
-    /// Reads `group` with one request. `false` where that has to be done otherwise.
+    /// Reads the revisions of `group`, which has some documents, with one request. `false` where
+    /// that has to be done otherwise.
     async fn bulk_get<'a>(
         &self,
+        documents: usize,
         group: &[Wanted<'a>],
         found: &mut Found<'a>,
     ) -> Result<bool, PeerError> {
@@ -122,20 +147,18 @@ impl Fetcher {
             .collect();
         let path = "_bulk_get?latest=true&revs=true&attachments=false&att_encoding_info=true";
         let call = Call::post(path, json!({ "docs": docs }).to_string());
-        let most = if group.len() > 1 { ANSWER_BYTES_MAX } else { DOCUMENT_BYTES_MAX };
+        let most = if documents > 1 { ANSWER_BYTES_MAX } else { DOCUMENT_BYTES_MAX };
         let answer = self.connection.retried(|| async {
             let body = self.connection.bytes(&call, most).await?;
-            let bulk = BulkFound::read(&self.connection, &body)?;
-            Ok((bulk, body.len()))
+            Ok(BulkFound::read(&self.connection, &body)?)
         });
         match answer.await {
-            Ok((bulk, length)) => {
+            Ok(bulk) => {
                 self.failures.store(0, Ordering::Relaxed);
-                self.learn(group.len(), length);
                 bulk.add_to(found, group);
                 Ok(true)
             }
-            Err(PeerError::TooLarge(_)) if group.len() > 1 => {
+            Err(PeerError::TooLarge(_)) if documents > 1 => {
                 self.revisions.store(group.len() / 2, Ordering::Relaxed);
                 Ok(false)
             }
@@ -154,7 +177,7 @@ impl Fetcher {
         }
     }
 
-    /// Takes the size of an answer into account for the next request.
+    /// Takes the size of what came into account for the next request.
     fn learn(&self, revisions: usize, bytes: usize) {
         let one = (bytes / revisions.max(1)).max(1);
         let next = (ANSWER_BYTES / one).clamp(1, REVISIONS_MAX);

@@ -129,8 +129,12 @@ impl Rows {
                 }
             }
         }
-        if self.place == Place::Around && self.depth == 0 && !self.around.trim_ascii().is_empty() {
-            let found = serde_json::from_slice(&self.around);
+        let around = self.around.trim_ascii();
+        if self.place == Place::Around && self.depth == 0 && !around.is_empty() {
+            if !around.starts_with(b"{") {
+                return Err(BadFeed("it is no object".to_owned()));
+            }
+            let found = serde_json::from_slice(around);
             end = Some(found.map_err(|error| BadFeed(error.to_string()))?);
         }
         Ok(end)

@@ -1,56 +1,30 @@
 //! What the transcripts of shows, lists, updates and rewrites do not show: virtual hosts, rewrites
 //! into rewrites, lists whose readers are slow or gone, what functions log, who may do what.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Read as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::server::{ADMIN, PASSWORD, Port, Server};
-use crate::wire::{Client, Response};
+use crate::stage::{Stage, text};
+use crate::wire::Response;
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A server with one database, `db`, that everybody may use.
-struct Stage {
-    client: Client,
-    _server: Server,
-    _folder: TempDir,
+/// A stage whose database everybody may use.
+fn open_stage() -> Stage {
+    let stage = Stage::new();
+    stage.put("/db/_security", &json!({}));
+    stage
 }
 
 impl Stage {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let server = Server::start(folder.path(), Port::Free);
-        let client = Client::new(server.port());
-        let stage = Self { client, _server: server, _folder: folder };
-        stage.put("/db", &json!({}));
-        stage.put("/db/_security", &json!({}));
-        stage
-    }
-
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let headers: Vec<_> = headers.iter().map(owned).collect();
-        let body = (!body.is_empty()).then_some(body.as_bytes());
-        self.client.send(method, path, &headers, body).unwrap()
-    }
-
-    fn put(&self, path: &str, body: &Value) {
-        let response = self.send("PUT", path, &[], &body.to_string());
-        assert!(response.status < 300, "{path}: {}", text(&response));
-    }
-
-    fn get(&self, host: &str, path: &str) -> Response {
+    fn get_at(&self, host: &str, path: &str) -> Response {
         self.send("GET", path, &[("Host", host)], "")
     }
 
-    fn check(&self, path: &str, status: u16, body: &str) {
+    fn check_get(&self, path: &str, status: u16, body: &str) {
         let response = self.send("GET", path, &[], "");
         assert_eq!((response.status, text(&response).as_str()), (status, body), "{path}");
     }
@@ -69,13 +43,9 @@ impl Stage {
     }
 }
 
-fn text(response: &Response) -> String {
-    String::from_utf8_lossy(&response.body).trim_end().to_owned()
-}
-
 #[test]
 fn virtual_hosts_lead_to_applications() {
-    let stage = Stage::new();
+    let stage = open_stage();
     let paths = "function(doc, req) { return {json: [req.requested_path, req.path.slice(2), \
                  req.headers['x-couchdb-vhost-path'] || null]}; }";
     stage.put(
@@ -93,13 +63,13 @@ fn virtual_hosts_lead_to_applications() {
     let set = |host: &str, target: &str| {
         stage.put(&format!("/_node/_local/_config/vhosts/{host}"), &json!(target));
     };
-    let welcome = stage.get("app.example.com", "/");
+    let welcome = stage.get_at("app.example.com", "/");
     assert!(text(&welcome).contains("Welcome"));
     set("app.example.com", "/db/_design/app/_rewrite");
     set("%3Aname.data.example.com", "/:name");
     set("example.com%2Fblog", "/db/_design/app/_rewrite/doc");
     let check = |host: &str, path: &str, expect: Value| {
-        let found = stage.get(host, path);
+        let found = stage.get_at(host, path);
         let found: Value = serde_json::from_slice(&found.body).unwrap();
         assert_eq!(found, expect, "{host}{path}");
     };
@@ -110,21 +80,21 @@ fn virtual_hosts_lead_to_applications() {
         json!([["doc", "a/b?x=1"], ["app", "_show", "paths", "a/b"], "/doc/a%2Fb?x=1"]),
     );
     check("example.com", "/blog/x", json!([["x"], ["app", "_show", "paths", "x"], "/x"]));
-    let document = stage.get("app.example.com", "/api/one");
+    let document = stage.get_at("app.example.com", "/api/one");
     assert_eq!((document.status, document.header("etag").is_some()), (200, true));
-    assert!(text(&stage.get("db.data.example.com", "/one")).contains("\"n\":1"));
-    assert_eq!(stage.get("none.data.example.com", "/one").status, 404);
-    assert!(text(&stage.get("app.example.com", "/_session")).contains("userCtx"));
-    assert!(text(&stage.get("elsewhere.com", "/")).contains("Welcome"));
+    assert!(text(&stage.get_at("db.data.example.com", "/one")).contains("\"n\":1"));
+    assert_eq!(stage.get_at("none.data.example.com", "/one").status, 404);
+    assert!(text(&stage.get_at("app.example.com", "/_session")).contains("userCtx"));
+    assert!(text(&stage.get_at("elsewhere.com", "/")).contains("Welcome"));
     let forwarded = [("X-Forwarded-Host", "db.data.example.com")];
     assert!(text(&stage.send("GET", "/one", &forwarded, "")).contains("\"n\":1"));
     stage.send("DELETE", "/_node/_local/_config/vhosts/app.example.com", &[], "");
-    assert!(text(&stage.get("app.example.com", "/")).contains("Welcome"));
+    assert!(text(&stage.get_at("app.example.com", "/")).contains("Welcome"));
 }
 
 #[test]
 fn rewrites_lead_into_rewrites() {
-    let stage = Stage::new();
+    let stage = open_stage();
     stage.put(
         "/db/_design/front",
         &json!({"rewrites": [
@@ -149,7 +119,7 @@ fn rewrites_lead_into_rewrites() {
         }),
     );
     let shown = r#"x y{"n":"1","deep":"{\"a\":[true]}","z":"2","id":"x y"}"#;
-    stage.check("/db/_design/front/_rewrite/p/x%20y?z=2", 200, shown);
+    stage.check_get("/db/_design/front/_rewrite/p/x%20y?z=2", 200, shown);
     let saved = stage.send("POST", "/db/_design/front/_rewrite/save/k", &[], "sent");
     assert_eq!((saved.status, text(&saved).as_str()), (201, "PUTsent!"));
     assert_eq!(saved.header("x-couch-id"), Some("k"));
@@ -162,7 +132,7 @@ fn rewrites_lead_into_rewrites() {
     assert!(text(&bad).contains("rewrite_error"), "{}", text(&bad));
     let insecure = r#"{"error":"insecure_rewrite_rule","reason":"too many ../.. segments"}"#;
     stage.put("/db/_design/far", &json!({"rewrites": [{"to": "../../../_uuids"}]}));
-    stage.check("/db/_design/far/_rewrite/x", 500, insecure);
+    stage.check_get("/db/_design/far/_rewrite/x", 500, insecure);
     stage.put("/_node/_local/_config/chttpd/secure_rewrites", &json!("false"));
     let far = stage.send("GET", "/db/_design/far/_rewrite/x?count=2", &[], "");
     assert!(text(&far).contains("uuids"), "{}", text(&far));
@@ -170,15 +140,15 @@ fn rewrites_lead_into_rewrites() {
 
 #[test]
 fn a_list_does_not_wait_for_its_reader() {
-    let stage = Stage::new();
+    let stage = open_stage();
     // 24 MB: more than sockets and memory hold.
     let list = "function(head, req) { var s = new Array(10001).join('x'); \
         for (var i = 0; i < 2400; i++) { send(s); getRow(); } \
         log('the list ' + req.query.name + ' has ended'); return 'end'; }";
     stage.put("/db/_design/d", &json!({"lists": {"big": list}}));
-    let mut unread = ask(&stage.client, "/db/_design/d/_list/big/_all_docs?name=unread");
+    let mut unread = stage.ask_and_hold("/db/_design/d/_list/big/_all_docs?name=unread");
     stage.wait_for_log("the list unread has ended");
-    drop(ask(&stage.client, "/db/_design/d/_list/big/_all_docs?name=left"));
+    drop(stage.ask_and_hold("/db/_design/d/_list/big/_all_docs?name=left"));
     let mut answer = Vec::new();
     unread.read_to_end(&mut answer).unwrap();
     let sent = String::from_utf8_lossy(&answer).matches('x').count();
@@ -190,21 +160,9 @@ fn a_list_does_not_wait_for_its_reader() {
     assert_eq!((head.status, head.header("content-type")), (200, Some("application/json")));
 }
 
-/// Sends a request and leaves its answer unread.
-fn ask(client: &Client, path: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(&client.host).unwrap();
-    let pair = STANDARD.encode(format!("{ADMIN}:{PASSWORD}"));
-    let head = format!(
-        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {pair}\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream
-}
-
 #[test]
 fn errors_of_lists_come_before_their_first_text_or_cut_it() {
-    let stage = Stage::new();
+    let stage = open_stage();
     stage.put(
         "/db/_design/d",
         &json!({"lists": {
@@ -214,15 +172,15 @@ fn errors_of_lists_come_before_their_first_text_or_cut_it() {
         }}),
     );
     let early = r#"{"error":"not_found","reason":"no such page"}"#;
-    stage.check("/db/_design/d/_list/early/_all_docs", 404, early);
-    stage.check("/db/_design/d/_list/late/_all_docs", 200, "some\n<<the body did not end>>");
+    stage.check_get("/db/_design/d/_list/early/_all_docs", 404, early);
+    stage.check_get("/db/_design/d/_list/late/_all_docs", 200, "some\n<<the body did not end>>");
     let odd = r#"{"error":"external_response_error","reason":"Invalid data from external server: {<<\"foo\">>,1}"}"#;
-    stage.check("/db/_design/d/_list/odd/_all_docs", 500, odd);
+    stage.check_get("/db/_design/d/_list/odd/_all_docs", 500, odd);
 }
 
 #[test]
 fn members_use_functions_but_do_not_write_design_documents() {
-    let stage = Stage::new();
+    let stage = open_stage();
     stage.put(
         "/db/_design/d",
         &json!({

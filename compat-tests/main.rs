@@ -10,6 +10,7 @@ mod functions;
 mod node;
 mod python;
 mod server;
+mod stage;
 mod transcripts;
 mod validation;
 mod views;

@@ -2,10 +2,9 @@
 //! the transcripts do not show.
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::server::{Port, Server};
-use crate::wire::{Client, Response};
+use crate::stage::{Headers, Stage};
+use crate::wire::Response;
 
 /// Refuses what is bad, and changes of what is locked.
 const VALIDATE: &str = "function (newDoc, oldDoc, userCtx, secObj) {
@@ -15,49 +14,28 @@ const VALIDATE: &str = "function (newDoc, oldDoc, userCtx, secObj) {
   if (newDoc.secret && !userCtx.name) throw {unauthorized: 'who are you?'};
 }";
 
-struct Stage {
-    client: Client,
-    _server: Server,
-    _folder: TempDir,
-}
-
-type Headers<'a> = &'a [(&'a str, &'a str)];
-
 const JSON: Headers = &[("Content-Type", "application/json")];
 const NOBODY: Headers = &[("Content-Type", "application/json"), ("X-No-Auth", "1")];
 
+/// A stage whose database everybody may write, and whose functions have a second.
+fn open_stage() -> Stage {
+    let stage = Stage::new();
+    let nobody = json!({"names": [], "roles": []});
+    stage.put("/db/_security", &json!({"admins": nobody, "members": nobody}));
+    stage.put("/_node/_local/_config/couchdb/os_process_timeout", &json!("1000"));
+    stage
+}
+
 impl Stage {
-    /// A server with a database `db` that everybody may write.
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let server = Server::start(folder.path(), Port::Free);
-        let stage = Self { client: Client::new(server.port()), _server: server, _folder: folder };
-        stage.json("PUT", "/db", JSON, &Value::Null);
-        let nobody = json!({"names": [], "roles": []});
-        let security = json!({"admins": nobody, "members": nobody});
-        assert_eq!(stage.json("PUT", "/db/_security", JSON, &security).0, 200);
-        let path = "/_node/_local/_config/couchdb/os_process_timeout";
-        assert_eq!(stage.json("PUT", path, JSON, &json!("1000")).0, 200);
-        stage
-    }
-
-    fn send(&self, method: &str, path: &str, headers: Headers<'_>, body: &[u8]) -> Response {
-        let headers: Vec<(String, String)> =
-            headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let body = Some(body).filter(|body| !body.is_empty());
-        self.client.send(method, path, &headers, body).unwrap()
-    }
-
     /// Status and answer; `null` sends no body.
     fn json(&self, method: &str, path: &str, headers: Headers<'_>, body: &Value) -> (u16, Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        answer(&self.send(method, path, headers, body.as_bytes()))
+        answer(&self.send(method, path, headers, &body))
     }
 
-    fn put(&self, path: &str, body: &Value) -> String {
-        let (status, answer) = self.json("PUT", path, JSON, body);
-        assert!(status < 300, "{path}: {answer}");
-        answer["rev"].as_str().unwrap().to_owned()
+    /// Saves a document; its revision.
+    fn save(&self, path: &str, document: &Value) -> String {
+        self.put(path, document)["rev"].as_str().unwrap().to_owned()
     }
 
     fn exists(&self, path: &str) -> bool {
@@ -76,9 +54,9 @@ fn forbidden(reason: &Value) -> (u16, Value) {
 
 #[test]
 fn no_way_into_a_database_leads_past_its_functions() {
-    let stage = Stage::new();
-    let source = stage.put("/db/bad-source", &json!({"bad": true}));
-    let locked = stage.put("/db/locked", &json!({"locked": true}));
+    let stage = open_stage();
+    let source = stage.save("/db/bad-source", &json!({"bad": true}));
+    let locked = stage.save("/db/locked", &json!({"locked": true}));
     stage.put("/db/_design/d", &json!({"validate_doc_update": VALIDATE}));
     let bad = json!({"bad": true});
     let is_locked = json!({"locked": "locked"});
@@ -98,7 +76,7 @@ fn no_way_into_a_database_leads_past_its_functions() {
 
     // Attachments: a new document, an old one, a deletion.
     let text: Headers = &[("Content-Type", "text/plain")];
-    let put = |path: &str| answer(&stage.send("PUT", path, text, b"x"));
+    let put = |path: &str| answer(&stage.send("PUT", path, text, "x"));
     assert_eq!(put("/db/x/bad.txt"), forbidden(&json!("bad")));
     assert_eq!(put(&format!("/db/locked/a.txt?rev={locked}")), forbidden(&is_locked));
     assert_eq!(put(&format!("/db/bad-source/a.txt?rev={source}")), forbidden(&json!("bad")));
@@ -110,14 +88,14 @@ fn no_way_into_a_database_leads_past_its_functions() {
     let document = json!({"_attachments": {"bad.txt": {"follows": true, "length": 1}}});
     let body =
         format!("--B\r\nContent-Type: application/json\r\n\r\n{document}\r\n--B\r\n\r\nx\r\n--B--");
-    let put = answer(&stage.send("PUT", "/db/x", related, body.as_bytes()));
+    let put = answer(&stage.send("PUT", "/db/x", related, &body));
     assert_eq!(put, forbidden(&json!("bad")));
     let referer = format!("http://{}/", stage.client.host);
     let form: Headers =
         &[("Content-Type", "multipart/form-data; boundary=B"), ("Referer", &referer)];
     let field = "Content-Disposition: form-data; name=\"_doc\"";
     let body = format!("--B\r\n{field}\r\n\r\n{bad}\r\n--B--");
-    let posted = answer(&stage.send("POST", "/db/x", form, body.as_bytes()));
+    let posted = answer(&stage.send("POST", "/db/x", form, &body));
     assert_eq!(posted, forbidden(&json!("bad")));
 
     // Nobody is told that a write which is not waited for was refused, but it was.
@@ -130,7 +108,7 @@ fn no_way_into_a_database_leads_past_its_functions() {
 
 #[test]
 fn what_update_functions_make_is_refused_too() {
-    let stage = Stage::new();
+    let stage = open_stage();
     stage.put("/db/locked", &json!({"locked": true}));
     let save = "function (doc, req) {
       var made = doc || {_id: req.id}, given = JSON.parse(req.body);
@@ -155,8 +133,8 @@ fn what_update_functions_make_is_refused_too() {
 
 #[test]
 fn documents_of_a_request_are_refused_one_by_one() {
-    let stage = Stage::new();
-    let rev = stage.put("/db/locked", &json!({"locked": true}));
+    let stage = open_stage();
+    let rev = stage.save("/db/locked", &json!({"locked": true}));
     stage.put("/db/_design/d", &json!({"validate_doc_update": VALIDATE}));
     let docs = json!({"docs": [
         {"_id": "a", "bad": 1},
@@ -197,7 +175,7 @@ fn documents_of_a_request_are_refused_one_by_one() {
 
 #[test]
 fn functions_that_give_no_answer_refuse_what_they_are_asked_about() {
-    let stage = Stage::new();
+    let stage = open_stage();
     let source = "function (doc) {
       if (doc.loops) while (true);
       if (doc.grows) for (var all = []; ; ) all.push('x'.repeat(1000000) + all.length);
@@ -225,7 +203,7 @@ fn functions_that_give_no_answer_refuse_what_they_are_asked_about() {
 
 /// The rows' ids, and the error or the last line.
 fn changes(stage: &Stage, query: &str) -> (Vec<String>, String) {
-    let response = stage.send("GET", &format!("/db/_changes?{query}"), &[], b"");
+    let response = stage.send("GET", &format!("/db/_changes?{query}"), &[], "");
     let text = String::from_utf8_lossy(&response.body).into_owned();
     let ids = text.match_indices("\"id\":\"").map(|(at, start)| {
         let rest = &text[at + start.len()..];
@@ -236,7 +214,7 @@ fn changes(stage: &Stage, query: &str) -> (Vec<String>, String) {
 
 #[test]
 fn every_kind_of_feed_asks_the_function() {
-    let stage = Stage::new();
+    let stage = open_stage();
     let filters = json!({
         "odd": "function (doc, req) { return doc.n % 2 === 1; }",
         "this": "function (doc, req) { return this.names.indexOf(doc._id) >= 0; }",
@@ -273,7 +251,7 @@ fn every_kind_of_feed_asks_the_function() {
 
 #[test]
 fn filters_see_leaves_tombstones_conflicts_and_attachments() {
-    let stage = Stage::new();
+    let stage = open_stage();
     let seen = "function (doc, req) { return JSON.stringify(doc) === req.query.is; }";
     let rev = "function (doc, req) { return doc._rev === req.query.rev; }";
     stage.put("/db/_design/d", &json!({"filters": {"seen": seen, "rev": rev}}));
@@ -303,7 +281,7 @@ fn filters_see_leaves_tombstones_conflicts_and_attachments() {
     assert_eq!(found["results"][0]["doc"]["_rev"], "2-bb");
 
     let text: Headers = &[("Content-Type", "text/plain")];
-    let (_, saved) = answer(&stage.send("PUT", "/db/f/a.txt", text, b"x"));
+    let (_, saved) = answer(&stage.send("PUT", "/db/f/a.txt", text, "x"));
     let rev = saved["rev"].as_str().unwrap();
     let path = format!(
         "/db/_changes?filter=d/rev&rev={rev}&include_docs=true&attachments=true&conflicts=true"
@@ -318,9 +296,9 @@ fn a_design_document_that_goes_takes_no_feed_with_it() {
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpStream;
 
-    let stage = Stage::new();
+    let stage = open_stage();
     let filter = "function (doc) { return doc._id !== 'no'; }";
-    let rev = stage.put("/db/_design/d", &json!({"filters": {"f": filter}}));
+    let rev = stage.save("/db/_design/d", &json!({"filters": {"f": filter}}));
     let mut stream = TcpStream::connect(&stage.client.host).unwrap();
     stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
     let path = "/db/_changes?feed=continuous&filter=d/f&since=now&heartbeat=1000";

@@ -4,55 +4,23 @@
 //! Tests look again and again for what must come; none relies on how long something takes, but
 //! that a build of [`SLOW_DOCUMENTS`] outlasts a few requests.
 
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::server::{ADMIN, PASSWORD, Port, Server};
-use crate::wire::{Client, Response};
+use crate::stage::{Stage, text};
 
 const SLOW_DOCUMENTS: usize = 1500;
 const SLOW_MAP: &str =
     "function(doc) { var s = 0; for (var i = 0; i < 60000; i++) { s += i; } emit(doc.n, null); }";
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A server with one database, `db`.
-struct Stage {
-    client: Client,
-    server: Server,
-    _folder: TempDir,
-}
-
 impl Stage {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let server = Server::start(folder.path(), Port::Free);
-        let stage = Self { client: Client::new(server.port()), server, _folder: folder };
-        assert_eq!(stage.send("PUT", "/db", None).status, 201);
-        stage
-    }
-
-    fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Response {
-        let json = [("Content-Type".to_owned(), "application/json".to_owned())];
-        let body = body.map(Value::to_string);
-        self.client.send(method, path, &json, body.as_deref().map(str::as_bytes)).unwrap()
-    }
-
     /// The JSON of an answer that is to succeed.
     fn get(&self, path: &str) -> Value {
-        let response = self.send("GET", path, None);
-        let text = String::from_utf8_lossy(&response.body);
-        assert_eq!(response.status, 200, "{path}: {text}");
-        serde_json::from_str(&text).unwrap()
-    }
-
-    fn put(&self, path: &str, body: &Value) -> Value {
-        let response = self.send("PUT", path, Some(body));
-        assert!(response.status < 300, "{path}: {}", String::from_utf8_lossy(&response.body));
+        let response = self.ask("GET", path, None);
+        assert_eq!(response.status, 200, "{path}: {}", text(&response));
         serde_json::from_slice(&response.body).unwrap()
     }
 
@@ -60,23 +28,12 @@ impl Stage {
     fn fill(&self, count: usize) {
         let docs: Vec<Value> =
             (0..count).map(|n| json!({"_id": format!("d{n:05}"), "n": n})).collect();
-        let saved = self.send("POST", "/db/_bulk_docs", Some(&json!({"docs": docs})));
+        let saved = self.ask("POST", "/db/_bulk_docs", Some(&json!({"docs": docs})));
         assert_eq!(saved.status, 201);
     }
 
     fn view_index(&self, ddoc: &str) -> Value {
         self.get(&format!("/db/_design/{ddoc}/_info"))["view_index"].clone()
-    }
-
-    /// Sends a request and leaves its answer unread.
-    fn ask_and_hold(&self, path: &str) -> TcpStream {
-        use base64::Engine as _;
-        let pair = format!("{ADMIN}:{PASSWORD}");
-        let pair = base64::engine::general_purpose::STANDARD.encode(pair);
-        let mut stream = TcpStream::connect(("127.0.0.1", self.server.port())).unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {pair}\r\n\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
-        stream
     }
 }
 
@@ -201,14 +158,14 @@ fn cleanup_drops_what_no_design_document_computes() {
         stage.get(&format!("/db/_design/{name}/_view/v?{parameters}"))["total_rows"].clone()
     };
     assert_eq!((rows("d", ""), rows("e", "")), (json!(10), json!(10)));
-    let cleanup = || assert_eq!(stage.send("POST", "/db/_view_cleanup", None).status, 202);
+    let cleanup = || assert_eq!(stage.ask("POST", "/db/_view_cleanup", None).status, 202);
     // As long as a design document has the same views their index stays, whatever its name.
     stage.put("/db/_design/copy", &ddoc(map));
     let removed = format!("/db/_design/d?rev={}", first["rev"].as_str().unwrap());
-    assert_eq!(stage.send("DELETE", &removed, None).status, 200);
+    assert_eq!(stage.ask("DELETE", &removed, None).status, 200);
     cleanup();
     assert_eq!((rows("copy", "update=false"), rows("e", "update=false")), (json!(10), json!(10)));
-    let gone = stage.send("GET", "/db/_design/d/_view/v", None);
+    let gone = stage.ask("GET", "/db/_design/d/_view/v", None);
     let gone: Value = serde_json::from_slice(&gone.body).unwrap();
     assert_eq!(gone, json!({"error": "not_found", "reason": "deleted"}));
     let mut changed = ddoc("function(doc) { emit(doc._id, 1); }");
@@ -233,7 +190,7 @@ fn answers_are_framed_as_couchdb_frames_them() {
     }});
     stage.put("/db/_design/d", &views);
     let check = |path: &str, expect: &str| {
-        let found = stage.send("GET", &format!("/db/_design/d/_view/{path}"), None);
+        let found = stage.ask("GET", &format!("/db/_design/d/_view/{path}"), None);
         assert_eq!(String::from_utf8_lossy(&found.body), expect, "{path}");
     };
     check(
@@ -257,7 +214,7 @@ fn answers_are_framed_as_couchdb_frames_them() {
         "{\"rows\":[\r\n{\"key\":[0],\"value\":4},\r\n{\"key\":[1],\"value\":2}\r\n]}\n",
     );
     let queries = json!({"queries": [{"reduce": false, "limit": 1}, {"key": [0, 0]}]});
-    let found = stage.send("POST", "/db/_design/d/_view/r/queries", Some(&queries));
+    let found = stage.ask("POST", "/db/_design/d/_view/r/queries", Some(&queries));
     let expect = "{\"results\":[\r\n{\"total_rows\":3,\"offset\":0,\"rows\":[\r\n\
          {\"id\":\"d00000\",\"key\":[0,0],\"value\":2}\r\n]},\r\n\
          {\"rows\":[\r\n{\"key\":null,\"value\":2}\r\n]}\r\n]}\n";
@@ -304,7 +261,7 @@ fn the_configuration_bounds_the_rows_of_a_query() {
         answer["rows"].as_array().map(Vec::len)
     };
     assert_eq!((rows(""), rows("?limit=2")), (Some(3), Some(2)));
-    let refused = stage.send("GET", "/db/_design/d/_view/v?limit=4", None);
+    let refused = stage.ask("GET", "/db/_design/d/_view/v?limit=4", None);
     let refused: Value = serde_json::from_slice(&refused.body).unwrap();
     assert_eq!(refused["reason"], "Limit is too large, must not exceed 3");
     stage.put("/_node/_local/_config/query_server_config/query_limit", &json!("infinity"));
@@ -317,7 +274,7 @@ fn values_can_name_the_documents_of_rows() {
     let old = stage.put("/db/target", &json!({"is": "old"}))["rev"].clone();
     stage.put("/db/target", &json!({"is": "new", "_rev": old}));
     let rev = stage.put("/db/deleted", &json!({}))["rev"].as_str().unwrap().to_owned();
-    let deleted = stage.send("DELETE", &format!("/db/deleted?rev={rev}"), None);
+    let deleted = stage.ask("DELETE", &format!("/db/deleted?rev={rev}"), None);
     let tombstone: Value = serde_json::from_slice(&deleted.body).unwrap();
     for (id, value) in [
         ("a", json!({"_id": "target"})),
@@ -364,7 +321,7 @@ fn a_function_without_end_fails_its_own_views_only() {
     stage.put("/db/_design/endless", &ddoc("function(doc) { for (;;) {} }"));
     stage.put("/db/_design/good", &ddoc("function(doc) { emit(doc.n, null); }"));
     for _ in 0..2 {
-        let failed = stage.send("GET", "/db/_design/endless/_view/v", None);
+        let failed = stage.ask("GET", "/db/_design/endless/_view/v", None);
         let error: Value = serde_json::from_slice(&failed.body).unwrap();
         assert_eq!((failed.status, &error["error"]), (500, &json!("os_process_error")));
         assert_eq!(error["reason"], "OS process timed out.");
@@ -375,7 +332,7 @@ fn a_function_without_end_fails_its_own_views_only() {
 #[test]
 fn views_over_users_are_for_admins() {
     let stage = Stage::new();
-    stage.send("PUT", "/_users", None);
+    stage.ask("PUT", "/_users", None);
     stage.put("/_users/_design/d", &ddoc("function(doc) { emit(null, null); }"));
     assert_eq!(stage.get("/_users/_design/d/_view/v")["total_rows"], 0);
     let nobody = [("X-No-Auth".to_owned(), "1".to_owned())];

@@ -4,47 +4,24 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::server::{Port, Server};
-use crate::wire::{Client, Response};
+use crate::stage::{Stage, text};
 
 const ALL_KINDS: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/wasm/all_kinds.wat"));
 
-/// A server with one database, `db`.
-struct Stage {
-    client: Client,
-    _server: Server,
-    _folder: TempDir,
-}
-
 impl Stage {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let server = Server::start(folder.path(), Port::Free);
-        let stage = Self { client: Client::new(server.port()), _server: server, _folder: folder };
-        stage.check("PUT", "/db", None, 201);
-        stage
-    }
-
-    fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Response {
-        let json = [("Content-Type".to_owned(), "application/json".to_owned())];
-        let body = body.map(Value::to_string);
-        self.client.send(method, path, &json, body.as_deref().map(str::as_bytes)).unwrap()
-    }
-
     /// The text of an answer that is to have this status.
     #[track_caller]
     fn check(&self, method: &str, path: &str, body: Option<&Value>, status: u16) -> String {
-        let response = self.send(method, path, body);
-        let text = String::from_utf8_lossy(&response.body).into_owned();
+        let response = self.ask(method, path, body);
+        let text = text(&response);
         assert_eq!(response.status, status, "{method} {path}: {text}");
         text
     }
 
     #[track_caller]
-    fn json(&self, method: &str, path: &str, body: Option<&Value>, status: u16) -> Value {
+    fn check_json(&self, method: &str, path: &str, body: Option<&Value>, status: u16) -> Value {
         serde_json::from_str(&self.check(method, path, body, status)).unwrap()
     }
 }
@@ -83,31 +60,31 @@ fn drive(stage: &Stage) {
     let keys = |view: &Value| -> Vec<Value> {
         view["rows"].as_array().unwrap().iter().map(|row| row["key"]["_id"].clone()).collect()
     };
-    let view = stage.json("GET", "/db/_design/w/_view/docs", None, 200);
+    let view = stage.check_json("GET", "/db/_design/w/_view/docs", None, 200);
     assert_eq!(keys(&view), ["a", "b"], "the document that the function gave up on is left out");
     assert_eq!(view["rows"][0]["value"], 1);
     assert_eq!(view["rows"][0]["key"]["n"], 1);
-    let count = stage.json("GET", "/db/_design/w/_view/count", None, 200);
+    let count = stage.check_json("GET", "/db/_design/w/_view/count", None, 200);
     assert_eq!(count["rows"], json!([{"key": null, "value": 2}]));
-    let own = stage.json("GET", "/db/_design/w/_view/own?key={}&limit=1", None, 200);
+    let own = stage.check_json("GET", "/db/_design/w/_view/own?key={}&limit=1", None, 200);
     assert_eq!(own["rows"], json!([]));
-    let own = stage.json("GET", "/db/_design/w/_view/own", None, 200);
+    let own = stage.check_json("GET", "/db/_design/w/_view/own", None, 200);
     let reduced = own["rows"][0]["value"].to_string();
     assert!(reduced.contains("rereduce") && reduced.contains("values"), "{reduced}");
-    let changes = stage.json("GET", "/db/_changes?filter=w/loud", None, 200);
+    let changes = stage.check_json("GET", "/db/_changes?filter=w/loud", None, 200);
     let ids: Vec<&Value> =
         changes["results"].as_array().unwrap().iter().map(|row| &row["id"]).collect();
     assert_eq!(ids, ["b"]);
-    let shown = stage.json("GET", "/db/_design/w/_show/show/a?x=y", None, 200);
+    let shown = stage.check_json("GET", "/db/_design/w/_show/show/a?x=y", None, 200);
     assert_eq!(shown["doc"]["_id"], "a");
     assert_eq!(shown["req"]["query"], json!({"x": "y"}));
-    let listed = stage.send("GET", "/db/_design/w/_list/list/docs", None);
+    let listed = stage.ask("GET", "/db/_design/w/_list/list/docs", None);
     assert_eq!(String::from_utf8_lossy(&listed.body), "begin;rows;end");
     assert_eq!(listed.header("content-type"), Some("text/x-list"));
-    let updated = stage.send("POST", "/db/_design/w/_update/update", Some(&json!({})));
+    let updated = stage.ask("POST", "/db/_design/w/_update/update", Some(&json!({})));
     assert_eq!((updated.status, updated.body.as_slice()), (202, b"made it".as_slice()));
-    assert_eq!(stage.json("GET", "/db/made", None, 200)["from"], "wasm");
-    let refused = stage.json("PUT", "/db/bad", Some(&json!({"text": "#"})), 403);
+    assert_eq!(stage.check_json("GET", "/db/made", None, 200)["from"], "wasm");
+    let refused = stage.check_json("PUT", "/db/bad", Some(&json!({"text": "#"})), 403);
     assert_eq!(refused, json!({"error": "forbidden", "reason": "no # in here"}));
 }
 
@@ -134,7 +111,7 @@ fn all_kinds_of_functions_work_from_base64() {
     fill(&stage);
     let wasm = json!({"base64": STANDARD.encode(module(ALL_KINDS))});
     let saved =
-        stage.json("POST", "/db/_bulk_docs", Some(&json!({"docs": [all_kinds(&wasm)]})), 201);
+        stage.check_json("POST", "/db/_bulk_docs", Some(&json!({"docs": [all_kinds(&wasm)]})), 201);
     assert_eq!(saved[0]["ok"], true, "{saved}");
     drive(&stage);
 }
@@ -145,9 +122,9 @@ fn modules_may_come_later_and_change() {
     let stage = Stage::new();
     let ddoc = json!({"language": "wasm", "wasm": {"attachment": "m.wasm"},
         "views": {"v": {"map": "map"}}});
-    let saved = stage.json("PUT", "/db/_design/w", Some(&ddoc), 201);
+    let saved = stage.check_json("PUT", "/db/_design/w", Some(&ddoc), 201);
     stage.check("PUT", "/db/a", Some(&json!({})), 201);
-    let missing = stage.json("GET", "/db/_design/w/_view/v", None, 500);
+    let missing = stage.check_json("GET", "/db/_design/w/_view/v", None, 500);
     assert_eq!(missing["error"], "compilation_error", "{missing}");
     let mut rev = saved["rev"].as_str().unwrap().to_owned();
     for (content_type, number) in [("application/wasm", 1), ("text/plain", 2)] {
@@ -166,7 +143,7 @@ fn modules_may_come_later_and_change() {
         assert_eq!(put.status, 201, "{}", String::from_utf8_lossy(&put.body));
         let answer: Value = serde_json::from_slice(&put.body).unwrap();
         answer["rev"].as_str().unwrap().clone_into(&mut rev);
-        let view = stage.json("GET", "/db/_design/w/_view/v", None, 200);
+        let view = stage.check_json("GET", "/db/_design/w/_view/v", None, 200);
         assert_eq!(view["rows"], json!([{"id": "a", "key": number, "value": null}]));
     }
 }
@@ -223,7 +200,7 @@ fn what_cannot_work_is_not_saved() {
             "`shows.s` field must have string type",
         ),
     ] {
-        let answer = stage.json("PUT", "/db/_design/w", Some(&ddoc), 400);
+        let answer = stage.check_json("PUT", "/db/_design/w", Some(&ddoc), 400);
         assert_eq!(answer["error"], error, "{answer}");
         assert!(answer["reason"].as_str().unwrap().starts_with(reason), "{answer}");
     }
@@ -239,7 +216,9 @@ fn an_endless_function_holds_up_nobody() {
     stage.check("PUT", "/db/_design/w", Some(&ddoc), 201);
     std::thread::scope(|scope| {
         let endless: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| stage.json("GET", "/db/_design/w/_show/endless", None, 500)))
+            .map(|_| {
+                scope.spawn(|| stage.check_json("GET", "/db/_design/w/_show/endless", None, 500))
+            })
             .collect();
         stage.check("GET", "/db/_design/w/_show/show", None, 200);
         for answer in endless {

@@ -27,6 +27,8 @@ use crate::storage::view_keys::{self, IndexNumber, ViewAddress, ViewNumber};
 use crate::storage::view_values::{IndexEntry, ViewRow, decode_emits};
 use crate::storage::{Direction, Engine, MemoryEngine, Table, keys};
 
+type Act = Box<dyn FnOnce() + Send>;
+
 /// What the tests do to a build from inside.
 #[derive(Default)]
 struct Hooks {
@@ -34,7 +36,7 @@ struct Hooks {
     fail: AtomicBool,
     panic: AtomicBool,
     /// What happens before documents are mapped once more, and how many times they are before.
-    meanwhile: Mutex<Option<(usize, Box<dyn FnOnce() + Send>)>>,
+    meanwhile: Mutex<Option<(usize, Act)>>,
 }
 
 impl Hooks {

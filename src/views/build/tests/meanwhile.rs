@@ -34,8 +34,7 @@ impl Fixture {
         let index = self.index();
         index.update().unwrap().run();
         assert!(self.hooks.meanwhile.lock().unwrap().is_none(), "it has happened");
-        let reached = index.subscribe().borrow().clone();
-        reached
+        index.subscribe().borrow().clone()
     }
 
     fn catches_up(&self) {

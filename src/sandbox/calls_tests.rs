@@ -14,7 +14,7 @@ fn maps(sources: &[&str], modules: Option<&str>) -> Program {
 }
 
 /// What each function made of each document, as text.
-fn shown(results: &MapResults) -> Vec<Vec<String>> {
+pub(super) fn shown(results: &MapResults) -> Vec<Vec<String>> {
     let text = |range: &std::ops::Range<usize>| results.text[range.clone()].to_owned();
     let function = |emitted: &Emitted| match emitted {
         Emitted::Failed => "failed".to_owned(),

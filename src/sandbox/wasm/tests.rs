@@ -2,10 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::{
-    CallError, ChunkSink, Code, Emitted, MapResults, Options, Program, ReduceCall, RowSource,
-    Sandbox,
-};
+use super::super::calls_tests::shown;
+use super::super::{CallError, ChunkSink, Code, Options, Program, ReduceCall, RowSource, Sandbox};
 use super::{WasmCode, WasmModule};
 use std::sync::{Arc, Mutex};
 
@@ -78,19 +76,6 @@ fn design(module: &WasmModule, members: Value) -> Program {
 
 fn design_of(module: &WasmModule, members: Map<String, Value>) -> Program {
     Program::new(Code::Wasm { module: module.clone(), code: WasmCode::Design(members) })
-}
-
-/// What each function made of each document, as text.
-fn shown(results: &MapResults) -> Vec<Vec<String>> {
-    let text = |range: &std::ops::Range<usize>| results.text[range.clone()].to_owned();
-    let function = |emitted: &Emitted| match emitted {
-        Emitted::Failed => "failed".to_owned(),
-        Emitted::Rows(rows) => {
-            let rows = rows.iter().map(|row| format!("{}: {}", text(&row.key), text(&row.value)));
-            rows.collect::<Vec<_>>().join("; ")
-        }
-    };
-    results.documents.iter().map(|functions| functions.iter().map(function).collect()).collect()
 }
 
 fn texts(texts: &[&str]) -> Vec<String> {

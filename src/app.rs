@@ -9,6 +9,7 @@ use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::database::Registry;
 use crate::design::Functions;
+use crate::replicator::Replicator;
 use crate::views::Views;
 
 mod apply;
@@ -24,13 +25,14 @@ pub use uuids::UuidGenerator;
 
 /// The bundle of handles that a request works with.
 pub struct App {
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     pub config: Arc<Config>,
     pub authenticator: Authenticator,
     /// Runs the functions of design documents.
     pub functions: Arc<Functions>,
     /// The view indexes that are in use.
     pub views: Arc<Views>,
+    pub replicator: Replicator,
     pub uuids: UuidGenerator,
     /// The server's stable identity.
     pub uuid: String,

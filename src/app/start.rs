@@ -18,6 +18,7 @@ use crate::config::{Config, ConfigError, Override, Persist};
 use crate::database::{CreateOptions, DatabaseError, DatabaseName, NameError, Registry};
 use crate::design::Functions;
 use crate::mango::mapper;
+use crate::replicator::{LocalServer, Replicator, ReplicatorRules};
 use crate::sandbox::{self, Sandbox};
 use crate::storage::{Engine, MemoryEngine, RocksEngine, RocksOptions, StorageError};
 use crate::views::Views;
@@ -98,10 +99,18 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
     });
     let views = Views::new(functions.clone());
     views.set_language(mapper::LANGUAGE, mapper::make_mapper());
+    let registry = Arc::new(registry?);
+    let local = LocalServer {
+        registry: registry.clone(),
+        functions: functions.clone(),
+        config: config.clone(),
+        now_s,
+    };
     let app = App {
-        registry: registry?,
+        registry,
         authenticator: Authenticator::new(config.clone()),
         config,
+        replicator: Replicator::new(local, uuid.clone()),
         views: Arc::new(views),
         functions,
         uuids: UuidGenerator::default(),
@@ -158,7 +167,7 @@ fn prepare_accounts(config: &Config) -> Result<Option<NewAdmin>, ConfigError> {
 
 fn open_registry(
     options: &StartOptions,
-    config: &Config,
+    config: &Arc<Config>,
     functions: Arc<Functions>,
 ) -> Result<Registry, StartError> {
     let engine: Arc<dyn Engine> = match options.storage {
@@ -170,7 +179,9 @@ fn open_registry(
     };
     let default_security = config.snapshot().couchdb.default_security;
     let security = SecurityObject::default_object(default_security).to_json();
+    let rules = Arc::new(ReplicatorRules { config: config.clone() });
     let registry = Registry::open(engine, security.into_bytes().into(), functions)?;
+    let registry = registry.with_rules(rules);
     for name in SYSTEM_DATABASES {
         let name = DatabaseName::parse(name)?;
         if !registry.exists(&name)? {

@@ -20,6 +20,7 @@ mod persist;
 mod purge;
 mod query_server;
 mod reader;
+mod replicator;
 mod settings;
 mod store;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use passwords_cache::PasswordsCacheSettings;
 pub use purge::PurgeSettings;
 pub use query_server::{QueryServerSettings, ReduceLimit};
 pub use reader::Warning;
+pub use replicator::ReplicatorSettings;
 pub use settings::Settings;
 pub use store::{Config, Override, Persist, Values, is_password_hash};
 pub use uuids::{UuidAlgorithm, UuidsSettings};

@@ -6,7 +6,7 @@ use super::reader::Reader;
 use super::{
     AttachmentsSettings, AuthSettings, ChttpdSettings, CorsSettings, CouchdbSettings, CspSettings,
     LockoutSettings, LogSettings, PasswordsCacheSettings, PurgeSettings, QueryServerSettings,
-    UuidsSettings, Values, VhostsSettings, Warning,
+    ReplicatorSettings, UuidsSettings, Values, VhostsSettings, Warning,
 };
 
 /// What the server obeys. A value of this type never changes.
@@ -27,6 +27,7 @@ pub struct Settings {
     pub purge: PurgeSettings,
     /// `[query_server_config]`.
     pub query_server: QueryServerSettings,
+    pub replicator: ReplicatorSettings,
     pub csp: CspSettings,
     pub log: LogSettings,
     /// `[admins]`: account name to password hash.
@@ -53,6 +54,7 @@ impl Settings {
             attachments: AttachmentsSettings::read(&mut reader),
             purge: PurgeSettings::read(&mut reader),
             query_server: QueryServerSettings::read(&mut reader),
+            replicator: ReplicatorSettings::read(&mut reader),
             csp: CspSettings::read(&mut reader),
             log: LogSettings::read(&mut reader),
             admins: values.get("admins").cloned().unwrap_or_default(),

@@ -16,8 +16,11 @@ use crate::document::{DocIdError, RevError};
 use crate::http::gzip::GzipError;
 use crate::http::path::PathError;
 use crate::mango::selector::SelectorError;
+use crate::replicator::{ReplicationError, SpecificationError};
 use crate::sandbox::{CallError, CompileError, PoolError};
 use crate::views::ViewsError;
+
+use super::replicate::{describe_failure, describe_specification};
 
 /// Why a request has no other answer.
 #[derive(Debug, Error)]
@@ -124,6 +127,11 @@ pub enum ApiError {
     Selector(#[from] SelectorError),
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// What is asked for is no replication.
+    #[error(transparent)]
+    Specification(#[from] SpecificationError),
+    #[error(transparent)]
+    Replication(#[from] ReplicationError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A file of the server's own could not be used.
@@ -237,6 +245,8 @@ impl ApiError {
             Self::Views(error) => views(error),
             Self::Selector(error) => selector(error),
             Self::Auth(error) => auth(*error),
+            Self::Specification(error) => describe_specification(error),
+            Self::Replication(error) => describe_failure(error),
             Self::Config(error) => config(error),
             Self::Scratch(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
             Self::Interrupted(_) | Self::Gzip(_) | Self::BrokenOff => {

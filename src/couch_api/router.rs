@@ -16,7 +16,7 @@ use super::respond::Answer;
 use super::{
     all_dbs, all_docs, attachment_read, attachment_write, bulk_docs, bulk_get, changes, databases,
     db_updates, design_docs, documents, documents_write, functions, local_docs, login, maintenance,
-    node, partitions, purge, revisions, server_info, settings, views,
+    node, partitions, purge, replicate, revisions, scheduler, server_info, settings, views,
 };
 
 const DOCUMENT_METHODS: &str = "DELETE,GET,HEAD,POST,PUT,COPY";
@@ -30,7 +30,7 @@ pub async fn route(request: Request) -> Answer {
         ["favicon.ico"] => Err(ApiError::not_found("missing")),
         ["_session"] => login::session(request).await,
         ["_uuids"] => server_info::uuids(&request),
-        ["_replicate"] => server_info::replicate(request).await,
+        ["_replicate"] => replicate::replicate(request).await,
         [name, ..] if name.starts_with('_') && DatabaseName::parse(name).is_err() => {
             route_server(request).await
         }
@@ -54,6 +54,7 @@ async fn route_server(request: Request) -> Answer {
                 ["_active_tasks"] => server_info::active_tasks(&request),
                 ["_log"] => server_info::log(&request),
                 ["_membership"] => server_info::membership(&request),
+                ["_scheduler", ..] => scheduler::scheduler(request).await,
                 ["_db_updates"] => db_updates::db_updates(request).await,
                 ["_node", ..] => node::node(request).await,
                 _ => Err(crate::database::DatabaseError::NotFound.into()),

@@ -1,5 +1,5 @@
 //! Resources that tell about the server: `/`, `/_up`, `/_uuids`, `/_membership`,
-//! `/_active_tasks`, `/_log`, and `/_replicate`.
+//! `/_active_tasks`, `/_log`.
 
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use crate::views::Building;
 use super::error::ApiError;
 use super::request::Request;
 use super::respond::{self, Answer};
+use super::scheduler;
 
 /// The release of CouchDB whose API is spoken.
 const API_VERSION: &str = "3.5.0";
@@ -114,13 +115,14 @@ pub fn membership(request: &Request) -> Answer {
     respond::ok(&json!({"all_nodes": [NODE_NAME], "cluster_nodes": [NODE_NAME]}))
 }
 
-/// `GET /_active_tasks`: the compactions and the builds of indexes under way.
+/// `GET /_active_tasks`: the compactions, the builds of indexes and the replications under way.
 pub fn active_tasks(request: &Request) -> Answer {
     request.allow(&[Method::GET], "GET,HEAD")?;
     let compacting = request.app.registry.compacting();
     let compactions = compacting.iter().map(|(db, compaction)| compaction_task(db, *compaction));
     let building = request.app.views.building();
-    let tasks = compactions.chain(building.iter().map(indexer_task)).collect();
+    let replications = scheduler::tasks(&request.app);
+    let tasks = compactions.chain(building.iter().map(indexer_task)).chain(replications).collect();
     respond::ok(&Value::Array(tasks))
 }
 
@@ -161,15 +163,6 @@ fn compaction_task(db: &Database, compaction: Compaction) -> Value {
         "total_changes": total,
         "progress": (compaction.documents_done * 100).checked_div(total).unwrap_or(100),
     })
-}
-
-/// `POST /_replicate`. As in CouchDB the body is read before anything else is looked at.
-pub async fn replicate(mut request: Request) -> Answer {
-    request.json_object().await?;
-    request.allow(&[Method::POST], "POST")?;
-    request.require_json()?;
-    request.user.require_authenticated()?;
-    Err(ApiError::NotImplemented)
 }
 
 #[cfg(test)]

@@ -232,27 +232,54 @@ impl Database {
     /// Admits edits where it is known at once that nobody has to be asked; gives them back
     /// otherwise.
     pub fn admit_unasked(&self, edits: Vec<Edit>) -> Result<Admitted, Vec<Edit>> {
-        if self.nobody_validates() { Ok(Admitted::by_server(edits)) } else { Err(edits) }
+        if self.rules.is_none() && self.nobody_validates() {
+            Ok(Admitted::by_server(edits))
+        } else {
+            Err(edits)
+        }
     }
 
-    /// Asks the validation functions about `edits`. Design documents are left to those who know
-    /// who is an admin. Blocks.
+    /// Asks the server's own rules and the validation functions about `edits`. Design documents
+    /// are left to those who know who is an admin. Blocks.
     pub fn admit(&self, edits: Vec<Edit>, author: &Author) -> Result<Admitted, DatabaseError> {
         let Author::User { name, roles } = author else { return Ok(Admitted::by_server(edits)) };
+        let (edits, mut refused) = self.prepare(edits, author);
         let validators = self.validators()?;
-        if validators.is_empty() {
-            return Ok(Admitted::by_server(edits));
+        if !validators.is_empty() {
+            let user = json!({"db": self.name().as_str(), "name": name, "roles": roles});
+            let user = user.to_string();
+            let security = String::from_utf8_lossy(&self.security()).into_owned();
+            let (places, asked): (Vec<usize>, Vec<Edit>) = edits.into_iter().unzip();
+            let found = Asking { db: self, validators, user, security }.refused(&asked)?;
+            let mut found = found.into_iter().peekable();
+            let mut admitted = Vec::with_capacity(asked.len());
+            for ((at, edit), place) in asked.into_iter().enumerate().zip(places) {
+                match found.next_if(|(refused, _)| *refused == at) {
+                    Some((_, outcome)) => refused.push((place, outcome)),
+                    None => admitted.push(edit),
+                }
+            }
+            refused.sort_by_key(|(at, _)| *at);
+            return Ok(Admitted { edits: admitted, refused });
         }
-        let user = json!({"db": self.name().as_str(), "name": name, "roles": roles}).to_string();
-        let security = String::from_utf8_lossy(&self.security()).into_owned();
-        let refused = Asking { db: self, validators, user, security }.refused(&edits)?;
-        let mut places = refused.iter().map(|(at, _)| *at).peekable();
-        let admitted = edits.into_iter().enumerate().filter_map(|(at, edit)| {
-            let is_refused = places.next_if_eq(&at).is_some();
-            (!is_refused).then_some(edit)
-        });
-        let edits = admitted.collect();
-        Ok(Admitted { edits, refused })
+        Ok(Admitted { edits: edits.into_iter().map(|(_, edit)| edit).collect(), refused })
+    }
+
+    /// What the server's own rules make of edits: those that pass, with their places, and why
+    /// the others do not.
+    fn prepare(&self, edits: Vec<Edit>, author: &Author) -> (Vec<(usize, Edit)>, Refused) {
+        let mut refused = Vec::new();
+        let Some(rules) = &self.rules else {
+            return (edits.into_iter().enumerate().collect(), refused);
+        };
+        let mut passed = Vec::with_capacity(edits.len());
+        for (at, mut edit) in edits.into_iter().enumerate() {
+            match rules.prepare(self, &mut edit, author) {
+                Ok(()) => passed.push((at, edit)),
+                Err(error) => refused.push((at, EditOutcome::Refused(error))),
+            }
+        }
+        (passed, refused)
     }
 }
 

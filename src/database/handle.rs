@@ -18,7 +18,7 @@ use super::pending::Pendings;
 use super::rank::Ranks;
 use super::shared_pages::SharedPages;
 use super::writer::{Queue, Setting};
-use super::{DatabaseError, DatabaseName, Seq};
+use super::{DatabaseError, DatabaseName, Seq, WriteRules};
 
 /// The revisions a branch keeps unless `_revs_limit` says otherwise.
 pub const REVS_LIMIT: u64 = 1000;
@@ -62,6 +62,7 @@ pub(super) struct Shared {
     pub events: Arc<Events>,
     pub designs: Arc<DesignCache>,
     pub validator: Arc<dyn Validator>,
+    pub rules: Arc<dyn WriteRules>,
 }
 
 /// A database that is open. There is one handle a database at a time; the registry sees to it.
@@ -83,6 +84,8 @@ pub struct Database {
     shared_pages: SharedPages,
     pub(super) designs: Designs,
     pub(super) validator: Arc<dyn Validator>,
+    /// Those for this database, if any.
+    pub(super) rules: Option<Arc<dyn WriteRules>>,
     pub(super) compaction: Mutex<Option<Compaction>>,
 }
 
@@ -116,6 +119,7 @@ impl Database {
         };
         let event = events.newest_of(name.as_str())?.unwrap_or(0);
         let published = Published { update_seq: state.update_seq, deleted: false };
+        let rules = shared.rules.apply_to(&name).then(|| shared.rules.clone());
         Ok(Self {
             engine: engine.clone(),
             events: events.clone(),
@@ -132,6 +136,7 @@ impl Database {
             shared_pages: SharedPages::default(),
             designs: Designs::new(shared.designs.clone()),
             validator: shared.validator.clone(),
+            rules,
             compaction: Mutex::default(),
         })
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::design::Validator;
 use crate::storage::keys::{self, DbNumber};
@@ -17,10 +17,13 @@ use crate::storage::{Batch, Direction, Durability, Engine, KeyRange, StorageErro
 use super::attachments::remove_upload;
 use super::events::Events;
 use super::handle::{Shared, creation_error, write_creation};
-use super::{Compaction, Database, DatabaseError, DatabaseName, EventRow, Reply};
+use super::rules::NoRules;
+use super::{Compaction, Database, DatabaseError, DatabaseName, EventRow, Reply, WriteRules};
 
 /// Handles kept open for databases that nobody uses at the moment.
 const IDLE_HANDLES_MAX: usize = 4096;
+/// Names of new databases that are kept for one who listens slowly.
+const CREATED_MAX: usize = 1024;
 /// Database numbers reserved in one write.
 const NUMBERS_RESERVED: u64 = 4096;
 
@@ -54,6 +57,7 @@ pub struct Registry {
     numbers: Mutex<Numbers>,
     /// The security object of databases that have none of their own.
     default_security: RwLock<Arc<[u8]>>,
+    created: broadcast::Sender<DatabaseName>,
 }
 
 impl Registry {
@@ -83,11 +87,25 @@ impl Registry {
         }
         let events = Arc::new(Events::open(engine.clone())?);
         Ok(Self {
-            shared: Shared { engine, events, designs: Arc::default(), validator },
+            shared: Shared {
+                engine,
+                events,
+                designs: Arc::default(),
+                validator,
+                rules: Arc::new(NoRules),
+            },
             open: Mutex::default(),
             numbers: Mutex::new(Numbers { next, reserved: next }),
             default_security: RwLock::new(default_security),
+            created: broadcast::Sender::new(CREATED_MAX),
         })
+    }
+
+    /// With rules of the server's own for what may be written.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Arc<dyn WriteRules>) -> Self {
+        self.shared.rules = rules;
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<DatabaseName, Arc<Database>>> {
@@ -138,7 +156,18 @@ impl Registry {
         let committed =
             self.shared.engine.commit(batch, Durability::Synced).map_err(creation_error);
         drop(event);
+        if committed.is_ok() {
+            // Where nobody listens there is nobody to tell.
+            let _ = self.created.send(name.clone());
+        }
         committed
+    }
+
+    /// The databases that are created from now on. One who listens too slowly is told so, and
+    /// has to look through [`Self::names`].
+    #[must_use]
+    pub fn subscribe_created(&self) -> broadcast::Receiver<DatabaseName> {
+        self.created.subscribe()
     }
 
     /// Deletes a database durably; its readers and feeds end.

@@ -1,4 +1,5 @@
-//! Dates as HTTP headers write them (`Date`, `Expires`, `Last-Modified`; RFC 9110, 5.6.7).
+//! Dates as HTTP headers write them (`Date`, `Expires`, `Last-Modified`; RFC 9110, 5.6.7), and as
+//! JSON does (RFC 3339).
 //!
 //! Pure: the caller says what time it is.
 
@@ -21,6 +22,15 @@ pub fn http_date(unix_seconds: u64) -> String {
         second / 60 % 60,
         second % 60,
     )
+}
+
+/// The time `unix_seconds` after 1970 as `2026-11-22T01:14:25Z` (RFC 3339).
+#[must_use]
+pub fn iso_date(unix_seconds: u64) -> String {
+    let (year, month, day) = civil_date(unix_seconds / SECONDS_A_DAY);
+    let second = unix_seconds % SECONDS_A_DAY;
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
 }
 
 /// Year, month (1-12) and day (1-31) of the Gregorian calendar. The year is taken to begin in

@@ -8,9 +8,12 @@ pub enum SpecificationError {
     /// No source or no target.
     #[error("Missing replicator database")]
     MissingDatabase,
-    /// A parameter that makes no sense: CouchDB's `bad_request`.
+    /// A parameter of the wrong type: CouchDB's `bad_request`.
     #[error("{0}")]
     Parameter(String),
+    /// Parameters that exclude each other; `bad_request` too.
+    #[error("{0}")]
+    Exclusive(String),
     /// An address that cannot be read.
     #[error("{0} has an invalid url")]
     Address(&'static str),

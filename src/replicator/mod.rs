@@ -6,23 +6,31 @@
 
 mod attachments;
 mod checkpoint;
+mod documents;
 mod endpoint;
 mod error;
 mod http_peer;
 mod id;
+mod job;
 mod local_peer;
 mod peer;
 mod progress;
+mod replications;
 mod retries;
+mod rules;
 mod run;
+mod scheduler;
+mod service;
 mod specification;
 
 pub use attachments::{AttachmentSource, AttachmentStream};
 pub use checkpoint::{Checkpoint, Session, Statistics, agree};
+pub use documents::{DocumentState, DocumentView, is_replicator_database};
 pub use endpoint::{Credentials, Endpoint, Remote, Scheme, strip_password};
 pub use error::{PeerError, ReplicationError, SpecificationError};
 pub use http_peer::HttpPeer;
 pub use id::ReplicationId;
+pub use job::{Event, Happened, Job, JobView, Origin, Outcome};
 pub use local_peer::{LocalPeer, LocalServer};
 pub use peer::{
     Answer, AttachmentBody, Changed, ChangesBatch, ChangesQuery, ChangesReader, Fetched, Missing,
@@ -30,5 +38,7 @@ pub use peer::{
 };
 pub use progress::{Progress, Snapshot};
 pub use retries::{Attempts, Retries};
+pub use rules::ReplicatorRules;
 pub use run::{Ended, Replication};
+pub use service::{NotCancelled, Replicator};
 pub use specification::{CreateTarget, Selection, Specification, Tuning};

@@ -193,7 +193,7 @@ impl<'r> Run<'r> {
         if self.through == self.committed {
             return Ok(());
         }
-        if !specification.use_checkpoints {
+        if !specification.tuning.use_checkpoints {
             self.commit(Checkpoint::none());
             return Ok(());
         }
@@ -238,7 +238,7 @@ impl<'r> Run<'r> {
 impl Replication {
     /// The checkpoints of the source and the target; empty where there are none.
     async fn checkpoints(&self) -> Result<(Checkpoint, Checkpoint), ReplicationError> {
-        if !self.specification.use_checkpoints {
+        if !self.specification.tuning.use_checkpoints {
             return Ok((Checkpoint::default(), Checkpoint::default()));
         }
         let (source, target) = (self.source.local(&self.id.base), self.target.local(&self.id.base));

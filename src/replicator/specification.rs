@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::config::ReplicatorSettings;
 use crate::http::path::{self, Plus};
 
 use super::{Endpoint, SpecificationError};
@@ -22,8 +23,6 @@ pub struct Specification {
     pub since_seq: Option<Value>,
     /// Only winners are replicated, not conflicts.
     pub winning_revs_only: bool,
-    pub use_checkpoints: bool,
-    pub use_bulk_get: bool,
     pub tuning: Tuning,
 }
 
@@ -59,20 +58,8 @@ pub struct Tuning {
     pub http_connections: usize,
     pub connection_timeout: Duration,
     pub retries_per_request: u32,
-}
-
-impl Default for Tuning {
-    /// CouchDB's `[replicator]` section.
-    fn default() -> Self {
-        Self {
-            checkpoint_interval: Duration::from_secs(30),
-            worker_processes: 4,
-            worker_batch_size: 500,
-            http_connections: 20,
-            connection_timeout: Duration::from_secs(30),
-            retries_per_request: 5,
-        }
-    }
+    pub use_checkpoints: bool,
+    pub use_bulk_get: bool,
 }
 
 /// Bounds for what a document may ask for: the work of one replication stays bounded.
@@ -94,7 +81,6 @@ impl Specification {
         let create_target = boolean(body, "create_target", false)?;
         let params = object(body, "create_target_params", "a JSON object")?;
         let winning_revs_only = boolean(body, "winning_revs_only", false)?;
-        let use_bulk_get = boolean(body, "use_bulk_get", true)?;
         let missing = SpecificationError::MissingDatabase;
         let source = body.get("source").ok_or(missing.clone())?;
         let target = body.get("target").ok_or(missing)?;
@@ -108,8 +94,6 @@ impl Specification {
             selection,
             since_seq: body.get("since_seq").filter(|seq| !seq.is_null()).cloned(),
             winning_revs_only,
-            use_checkpoints: body.get("use_checkpoints") != Some(&Value::Bool(false)),
-            use_bulk_get,
             tuning,
         })
     }
@@ -149,13 +133,28 @@ impl Selection {
             (None, None, Some(selector)) => Ok(Self::Selector(Value::Object(selector.clone()))),
             _ => {
                 let reason = "`doc_ids`,`filter`,`selector` are mutually exclusive";
-                Err(SpecificationError::Parameter(reason.to_owned()))
+                Err(SpecificationError::Exclusive(reason.to_owned()))
             }
         }
     }
 }
 
 impl Tuning {
+    /// What the server's settings say.
+    #[must_use]
+    pub fn of(settings: &ReplicatorSettings) -> Self {
+        Self {
+            checkpoint_interval: settings.checkpoint_interval,
+            worker_processes: settings.worker_processes,
+            worker_batch_size: settings.worker_batch_size,
+            http_connections: settings.http_connections,
+            connection_timeout: settings.connection_timeout,
+            retries_per_request: settings.retries_per_request,
+            use_checkpoints: settings.use_checkpoints,
+            use_bulk_get: settings.use_bulk_get,
+        }
+    }
+
     fn parse(body: &Map<String, Value>, defaults: &Self) -> Result<Self, SpecificationError> {
         let number = |name, otherwise: u64, most: u64| -> Result<u64, SpecificationError> {
             let Some(value) = body.get(name).filter(|value| !value.is_null()) else {
@@ -185,6 +184,11 @@ impl Tuning {
             )?,
             connection_timeout: millis("connection_timeout", defaults.connection_timeout)?,
             retries_per_request: u32::try_from(retries).unwrap_or(u32::MAX),
+            use_checkpoints: match body.get("use_checkpoints") {
+                Some(Value::Bool(wanted)) => *wanted,
+                _ => defaults.use_checkpoints,
+            },
+            use_bulk_get: boolean(body, "use_bulk_get", defaults.use_bulk_get)?,
         })
     }
 }
@@ -201,7 +205,7 @@ fn proxies(body: &Map<String, Value>) -> Result<(Option<&str>, Option<&str>), Sp
     match (both, other) {
         (Some(_), Some(other)) => {
             let reason = format!("`proxy` is mutually exclusive with `{other}`");
-            Err(SpecificationError::Parameter(reason))
+            Err(SpecificationError::Exclusive(reason))
         }
         (Some(_), None) => Ok((both, both)),
         (None, _) => Ok((source, target)),
@@ -260,12 +264,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::Settings;
+
+    fn defaults() -> Tuning {
+        Tuning::of(&Settings::default().replicator)
+    }
 
     fn parse(mut extra: Value) -> Result<Specification, SpecificationError> {
         let members = extra.as_object_mut().unwrap();
         members.entry("source").or_insert(json!("a"));
         members.entry("target").or_insert(json!("http://host/b"));
-        Specification::parse(members, &Tuning::default())
+        Specification::parse(members, &defaults())
     }
 
     #[test]
@@ -273,9 +282,9 @@ mod tests {
         let found = parse(json!({})).unwrap();
         assert_eq!(found.source.shown(), "a");
         assert_eq!(found.target.shown(), "http://host/b/");
-        assert!(!found.continuous && found.use_checkpoints && found.use_bulk_get);
+        assert!(!found.continuous && found.tuning.use_checkpoints && found.tuning.use_bulk_get);
         assert_eq!((found.create_target, found.selection), (None, Selection::Everything));
-        assert_eq!(found.tuning, Tuning::default());
+        assert_eq!(found.tuning, defaults());
     }
 
     #[test]

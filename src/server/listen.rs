@@ -51,6 +51,8 @@ pub async fn serve(
 ) -> io::Result<()> {
     let connections = Connections::new(Service::new(app.clone()), app.stopping.clone());
     let running = TaskTracker::new();
+    let replicating = app.clone();
+    running.spawn(async move { replicating.replicator.drive(replicating.stopping.clone()).await });
     tokio::select! {
         () = shutdown => {}
         () = accept(&listener, connections, &running) => {}

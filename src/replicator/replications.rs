@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::UserCtx;
 use crate::config::ReplicatorSettings;
+use crate::http::client::HttpClients;
 
 use super::endpoint::Remote;
 use super::job::Job;
@@ -15,7 +16,7 @@ use super::peer::Peer;
 use super::run::{Ended, Replication};
 use super::scheduler::Runner;
 use super::{
-    Endpoint, PeerError, Progress, ReplicationError, ReplicationId, Scheme, Selection,
+    Endpoint, HttpPeer, PeerError, Progress, ReplicationError, ReplicationId, Scheme, Selection,
     Specification,
 };
 
@@ -25,6 +26,8 @@ pub struct Replications {
     pub server: LocalServer,
     /// The server's stable identity.
     pub uuid: String,
+    /// What all replications reach other servers with.
+    pub clients: Arc<HttpClients>,
 }
 
 impl Replications {
@@ -38,9 +41,10 @@ impl Replications {
             Endpoint::Local(name) => {
                 Arc::new(LocalPeer::new(self.server.clone(), name.clone(), user.clone()))
             }
-            Endpoint::Remote(_) => {
-                let _ = specification;
-                return Err(PeerError::Local("no http".to_owned()));
+            Endpoint::Remote(remote) => {
+                let tuning = &specification.tuning;
+                let bulk = tuning.use_bulk_get;
+                Arc::new(HttpPeer::new(&self.clients, remote, tuning, bulk)?)
             }
         })
     }

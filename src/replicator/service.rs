@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::UserCtx;
+use crate::http::client::HttpClients;
 
 use super::documents::{DocumentView, Documents};
 use super::job::{Job, JobView, Origin};
@@ -34,7 +35,8 @@ impl Replicator {
     /// A replicator that does nothing until it is driven. `uuid` is the server's identity.
     #[must_use]
     pub fn new(server: LocalServer, uuid: String) -> Self {
-        let replications = Replications { server, uuid };
+        let clients = Arc::new(HttpClients::new());
+        let replications = Replications { server, uuid, clients };
         let scheduler = Arc::new(Scheduler::new(Arc::new(replications.clone())));
         let documents = Arc::new(Documents::new(replications.clone(), scheduler.clone()));
         Self { replications, scheduler, documents }

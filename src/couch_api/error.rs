@@ -131,7 +131,7 @@ pub enum ApiError {
     #[error(transparent)]
     Specification(#[from] SpecificationError),
     #[error(transparent)]
-    Replication(#[from] ReplicationError),
+    Replication(Box<ReplicationError>),
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A file of the server's own could not be used.
@@ -142,6 +142,12 @@ pub enum ApiError {
     /// A stored attachment is not the gzip data that it should be.
     #[error(transparent)]
     Gzip(#[from] GzipError),
+}
+
+impl From<ReplicationError> for ApiError {
+    fn from(error: ReplicationError) -> Self {
+        Self::Replication(Box::new(error))
+    }
 }
 
 impl ApiError {

@@ -39,12 +39,12 @@ async fn start(request: &Request, body: &Map<String, Value>) -> Answer {
         return Ok(cancelled_or_begun(StatusCode::ACCEPTED, &job.id.to_string()));
     }
     match job.outcome().await {
-        Outcome::Completed { no_changes, checkpoint, .. } => {
+        Outcome::Completed(completed) => {
             let mut answer = Map::from_iter([("ok".to_owned(), Value::Bool(true))]);
-            if no_changes {
+            if completed.no_changes {
                 answer.insert("no_changes".to_owned(), Value::Bool(true));
             }
-            answer.extend(checkpoint);
+            answer.extend(completed.checkpoint);
             respond::ok(&Value::Object(answer))
         }
         Outcome::Failed(error) => Err(error.into()),

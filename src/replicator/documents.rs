@@ -198,7 +198,7 @@ impl Documents {
             let reached = match page {
                 Ok((rows, reached)) => {
                     for (id, body) in rows {
-                        self.update(db.name(), id, body);
+                        self.update(db.name(), id, body.as_ref());
                     }
                     reached
                 }
@@ -214,11 +214,11 @@ impl Documents {
     }
 
     /// A document was written; `None` where it is gone.
-    fn update(self: &Arc<Self>, db: &DatabaseName, id: String, body: Option<Map<String, Value>>) {
+    fn update(self: &Arc<Self>, db: &DatabaseName, id: String, body: Option<&Map<String, Value>>) {
         let key = (db.to_string(), id);
-        let state = body.as_ref().and_then(|body| body.get("_replication_state")?.as_str());
-        let Some(body) = body.as_ref().filter(|_| !matches!(state, Some("completed" | "failed")))
-        else {
+        let state = body.and_then(|body| body.get("_replication_state")?.as_str());
+        let ended = matches!(state, Some("completed" | "failed"));
+        let Some(body) = body.filter(|_| !ended) else {
             self.forget(&key);
             return;
         };
@@ -312,8 +312,8 @@ impl Documents {
                 }
             }
         };
-        if let Outcome::Completed { known, .. } = job.outcome().await {
-            let stats = statistics(&known);
+        if let Outcome::Completed(completed) = job.outcome().await {
+            let stats = statistics(&completed.known);
             let change = [
                 ("_replication_state", Some("completed".into())),
                 ("_replication_state_reason", None),

@@ -215,10 +215,10 @@ pub fn strip_password(address: &str) -> String {
     let (authority, tail) = rest.split_at(authority_end);
     match authority.rsplit_once('@') {
         None => address.to_owned(),
-        Some((user, host)) => {
-            let name = user.split_once(':').map_or(user, |(name, _)| name);
-            format!("{scheme}://{name}@{host}{tail}")
-        }
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{scheme}://{name}:*****@{host}{tail}"),
+            None => address.to_owned(),
+        },
     }
 }
 
@@ -228,8 +228,8 @@ mod tests {
 
     use super::*;
 
-    fn remote(value: Value) -> Remote {
-        match Endpoint::parse(&value, None).unwrap() {
+    fn remote(value: &Value) -> Remote {
+        match Endpoint::parse(value, None).unwrap() {
             Endpoint::Remote(remote) => remote,
             Endpoint::Local(name) => panic!("{name} is local"),
         }
@@ -248,7 +248,7 @@ mod tests {
             ),
             ("http://me@host:80/db?x=1", "http://host/db/", Some(("me", ""))),
         ] {
-            let found = remote(json!(text));
+            let found = remote(&json!(text));
             let credentials = found.credentials.as_ref();
             let credentials = credentials.map(|found| (&*found.name, &*found.password));
             assert_eq!((found.address().as_str(), credentials), (address, user), "{text}");
@@ -271,22 +271,23 @@ mod tests {
     fn credentials_come_from_three_places() {
         let basic = "Basic YmVydDpzZWNyZXQ=";
         let headers = json!({"Authorization": basic, "X-A": "b"});
-        let found = remote(json!({"url": "http://host/db", "headers": headers}));
+        let found = remote(&json!({"url": "http://host/db", "headers": headers}));
         assert_eq!(found.credentials.unwrap().name, "bert");
         assert_eq!(found.headers, [("X-A".to_owned(), "b".to_owned())]);
         let auth = json!({"basic": {"username": "u", "password": "p"}});
-        let found = remote(json!({"url": "http://a:b@host/db", "auth": auth}));
+        let found = remote(&json!({"url": "http://a:b@host/db", "auth": auth}));
         assert_eq!(found.credentials.unwrap().name, "u");
         let bearer = json!({"authorization": "Bearer x"});
-        let found = remote(json!({"url": "http://host/db", "headers": bearer}));
+        let found = remote(&json!({"url": "http://host/db", "headers": bearer}));
         assert_eq!((found.credentials, found.headers.len()), (None, 1));
     }
 
     #[test]
     fn passwords_are_not_shown() {
         for (address, shown) in [
-            ("http://a:b@host/db", "http://a@host/db"),
-            ("https://a:b:c@host:1/x@y", "https://a@host:1/x@y"),
+            ("http://a:b@host/db", "http://a:*****@host/db"),
+            ("https://a:b:c@host:1/x@y", "https://a:*****@host:1/x@y"),
+            ("http://a@host/db", "http://a@host/db"),
             ("http://host/a:b@c", "http://host/a:b@c"),
             ("db", "db"),
         ] {

@@ -47,7 +47,7 @@ impl ReplicationId {
             parts.push(atom("winning_revs_only"));
         }
         let mut term = vec![VERSION];
-        term.extend(list(parts));
+        term.extend(list(&parts));
         let base = format!("{:032x}", u128::from_be_bytes(Md5::digest(&term).into()));
         let mut extension = String::new();
         if specification.continuous {
@@ -94,11 +94,14 @@ fn string(text: &str) -> Term {
     match u16::try_from(text.len()) {
         Ok(0) => vec![NIL],
         Ok(length) => [&[STRING], &length.to_be_bytes()[..], text.as_bytes()].concat(),
-        Err(_) => list(text.bytes().map(|byte| vec![SMALL_INTEGER, byte]).collect()),
+        Err(_) => {
+            let bytes = text.bytes().map(|byte| vec![SMALL_INTEGER, byte]);
+            list(&bytes.collect::<Vec<_>>())
+        }
     }
 }
 
-fn list(elements: Vec<Term>) -> Term {
+fn list(elements: &[Term]) -> Term {
     if elements.is_empty() {
         return vec![NIL];
     }
@@ -119,7 +122,9 @@ fn integer(number: i64) -> Term {
     if let Ok(word) = i32::try_from(number) {
         return [&[INTEGER], &word.to_be_bytes()[..]].concat();
     }
-    let digits = number.unsigned_abs().to_le_bytes();
+    // The least digit first.
+    let mut digits = number.unsigned_abs().to_be_bytes();
+    digits.reverse();
     let length = digits.iter().rposition(|digit| *digit != 0).map_or(0, |last| last + 1);
     let (count, sign) = (u8::try_from(length).unwrap_or(8), u8::from(number < 0));
     [&[SMALL_BIG, count, sign], digits.get(..length).unwrap_or(&digits)].concat()
@@ -141,7 +146,7 @@ fn endpoint(endpoint: &Endpoint, local: &Remote) -> Term {
         string(&remote.host),
         remote.unusual_port().map_or_else(|| atom("default"), |port| integer(port.into())),
         string(&path),
-        list(headers.collect()),
+        list(&headers.collect::<Vec<_>>()),
         atom("undefined"),
     ])
 }
@@ -150,7 +155,7 @@ fn endpoint(endpoint: &Endpoint, local: &Remote) -> Term {
 fn selection(selection: &Selection, filter_code: Option<&str>) -> Vec<Term> {
     match selection {
         Selection::Everything => Vec::new(),
-        Selection::DocIds(ids) => vec![list(ids.iter().map(|id| binary(id)).collect())],
+        Selection::DocIds(ids) => vec![list(&ids.iter().map(|id| binary(id)).collect::<Vec<_>>())],
         Selection::Filter { name, query_params } => {
             let code = filter_code.unwrap_or(name);
             vec![binary(code), object(query_params)]
@@ -164,7 +169,7 @@ fn object(members: &Map<String, Value>) -> Term {
     let mut members: Vec<(&String, &Value)> = members.iter().collect();
     members.sort_by_key(|(name, _)| *name);
     let pairs = members.into_iter().map(|(name, value)| tuple(&[binary(name), json(value)]));
-    tuple(&[list(pairs.collect())])
+    tuple(&[list(&pairs.collect::<Vec<_>>())])
 }
 
 /// Recursion goes as deep as the value, which the parser that made it has bounded.
@@ -179,7 +184,7 @@ fn json(value: &Value) -> Term {
             (None, None) => binary(&number.to_string()),
         },
         Value::String(text) => binary(text),
-        Value::Array(elements) => list(elements.iter().map(json).collect()),
+        Value::Array(elements) => list(&elements.iter().map(json).collect::<Vec<_>>()),
         Value::Object(members) => object(members),
     }
 }

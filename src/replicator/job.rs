@@ -42,16 +42,20 @@ pub struct Job {
 /// How a job ended.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    Completed {
-        /// Nothing was there to be done.
-        no_changes: bool,
-        /// The members of the newest checkpoint.
-        checkpoint: Map<String, Value>,
-        known: Snapshot,
-    },
+    Completed(Box<Completed>),
     Failed(ReplicationError),
     /// It was removed.
     Cancelled,
+}
+
+/// What a job did that came to its end.
+#[derive(Debug, Clone)]
+pub struct Completed {
+    /// Nothing was there to be done.
+    pub no_changes: bool,
+    /// The members of the newest checkpoint.
+    pub checkpoint: Map<String, Value>,
+    pub known: Snapshot,
 }
 
 impl Job {

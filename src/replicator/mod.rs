@@ -20,6 +20,8 @@ mod retries;
 mod rules;
 mod run;
 mod scheduler;
+#[cfg(test)]
+mod scheduler_tests;
 mod service;
 mod specification;
 
@@ -30,7 +32,7 @@ pub use endpoint::{Credentials, Endpoint, Remote, Scheme, strip_password};
 pub use error::{PeerError, ReplicationError, SpecificationError};
 pub use http_peer::HttpPeer;
 pub use id::ReplicationId;
-pub use job::{Event, Happened, Job, JobView, Origin, Outcome};
+pub use job::{Completed, Event, Happened, Job, JobView, Origin, Outcome};
 pub use local_peer::{LocalPeer, LocalServer};
 pub use peer::{
     Answer, AttachmentBody, Changed, ChangesBatch, ChangesQuery, ChangesReader, Fetched, Missing,

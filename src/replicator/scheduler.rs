@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ReplicatorSettings;
 
-use super::job::{Entry, Happened, Job, JobView, Origin, Outcome, Running};
+use super::job::{Completed, Entry, Happened, Job, JobView, Origin, Outcome, Running};
 use super::{Ended, PeerError, Progress, ReplicationError};
 
 /// Runs jobs; in tests something else than replications.
@@ -176,14 +177,8 @@ impl Scheduler {
                 entry.note(now_s, Happened::Stopped, settings.max_history);
                 None
             }
-            Ok(Ended::Completed(checkpoint)) => {
-                let known = entry.progress.snapshot();
-                Some(Outcome::Completed { no_changes: false, checkpoint, known })
-            }
-            Ok(Ended::NoChanges(checkpoint)) => {
-                let known = entry.progress.snapshot();
-                Some(Outcome::Completed { no_changes: true, checkpoint, known })
-            }
+            Ok(Ended::Completed(checkpoint)) => Some(completed(entry, false, checkpoint)),
+            Ok(Ended::NoChanges(checkpoint)) => Some(completed(entry, true, checkpoint)),
             Err(error) => {
                 tracing::warn!(replication = id, %error, "a replication crashed");
                 let ran = running.map(|running| running.since.elapsed()).unwrap_or_default();
@@ -222,4 +217,9 @@ impl Scheduler {
             running.stop.cancel();
         }
     }
+}
+
+fn completed(entry: &Entry, no_changes: bool, checkpoint: Map<String, Value>) -> Outcome {
+    let known = entry.progress.snapshot();
+    Outcome::Completed(Box::new(Completed { no_changes, checkpoint, known }))
 }

@@ -63,32 +63,26 @@ struct LocalReader {
 impl ChangesReader for LocalReader {
     fn next(&mut self) -> Answer<'_, Option<ChangesBatch>> {
         Box::pin(async move {
-            loop {
-                let mut feed = self.feed.take().ok_or_else(interrupted)?;
-                if self.ended {
-                    if !self.continuous {
-                        self.feed = Some(feed);
-                        return Ok(None);
-                    }
-                    let news = feed.news().await;
-                    if news == News::DatabaseDeleted {
-                        let name = feed.cursor().db().name().to_string();
-                        self.feed = Some(feed);
-                        return Err(PeerError::NotFound(name));
-                    }
-                    self.ended = false;
-                }
-                let batch = self.batch;
-                let page = move || {
-                    let read = read_page(&mut feed, batch);
-                    (feed, read)
-                };
-                let (feed, read) = blocking::run("read changes", page).await?;
-                self.feed = Some(feed);
-                let (batch, reached) = read?;
-                self.ended = reached == Reached::PassEnd;
-                return Ok(Some(batch));
+            if self.ended && !self.continuous {
+                return Ok(None);
             }
+            let mut feed = self.feed.take().ok_or_else(interrupted)?;
+            if self.ended {
+                if feed.news().await == News::DatabaseDeleted {
+                    return Err(PeerError::NotFound(feed.cursor().db().name().to_string()));
+                }
+                self.ended = false;
+            }
+            let batch = self.batch;
+            let page = move || {
+                let read = read_page(&mut feed, batch);
+                (feed, read)
+            };
+            let (feed, read) = blocking::run("read changes", page).await?;
+            self.feed = Some(feed);
+            let (batch, reached) = read?;
+            self.ended = reached == Reached::PassEnd;
+            Ok(Some(batch))
         })
     }
 }

@@ -128,7 +128,6 @@ impl Peer for LocalPeer {
                 created_s: (self.server.now_s)(),
                 partitioned: options.partitioned,
                 q: options.q.unwrap_or(CreateOptions::default().q),
-                ..CreateOptions::default()
             };
             let create = move || peer.server.registry.create(&peer.name, options);
             match blocking::run("create database", create).await? {

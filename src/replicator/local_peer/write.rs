@@ -64,7 +64,7 @@ async fn write_all(
         match outcome {
             EditOutcome::Saved(_) | EditOutcome::Known(_) => {}
             EditOutcome::Conflict => {
-                failures.push(failure(&id, "conflict", "Document update conflict."))
+                failures.push(failure(&id, "conflict", "Document update conflict."));
             }
             EditOutcome::Refused(error) => {
                 failures.push(failure(&id, "forbidden", &error.to_string()));

@@ -78,11 +78,11 @@ pub enum ReplicationError {
     Peer(#[from] PeerError),
     /// The filter function of the source cannot be read.
     #[error("Couldn't open document `{ddoc}` from source database `{source_name}`: {error}")]
-    Filter { ddoc: String, source_name: String, error: PeerError },
+    Filter { ddoc: String, source_name: String, error: Box<PeerError> },
     /// A side was deleted and created anew, or restarted without what was written.
     #[error("instance_start_time on {0} database has changed since last checkpoint.")]
     InstanceChanged(&'static str),
     /// A checkpoint could not be written.
     #[error("Error updating the {side} checkpoint document: {error}")]
-    Checkpoint { side: &'static str, error: PeerError },
+    Checkpoint { side: &'static str, error: Box<PeerError> },
 }

@@ -82,7 +82,7 @@ impl Replications {
         source.filter_code(ddoc, filter).await.map_err(|error| ReplicationError::Filter {
             ddoc: format!("_design/{ddoc}"),
             source_name: source.name(),
-            error,
+            error: Box::new(error),
         })
     }
 

@@ -216,7 +216,8 @@ impl<'r> Run<'r> {
         let checkpoint = Checkpoint::after(&session, &self.history, by_ids);
         for (side, peer) in [("source", source), ("target", target)] {
             let written = peer.write_local(&id.base, checkpoint.members().clone()).await;
-            written.map_err(|error| ReplicationError::Checkpoint { side, error })?;
+            let error = |error| ReplicationError::Checkpoint { side, error: Box::new(error) };
+            written.map_err(error)?;
         }
         self.commit(checkpoint);
         Ok(())

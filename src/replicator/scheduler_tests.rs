@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::UserCtx;
 use crate::config::{ReplicatorSettings, Settings};
 
-use super::job::{Happened, Job, Origin, Outcome};
+use super::job::{Happened, Job, JobView, Origin, Outcome};
 use super::scheduler::{Runner, Scheduler};
 use super::{Ended, PeerError, Progress, ReplicationError, ReplicationId, Specification, Tuning};
 
@@ -146,7 +146,7 @@ async fn no_more_run_than_may_and_all_have_their_turn() {
     for id in 0..7 {
         assert!(stage.starts_of(&id.to_string()) > 0, "{id} never ran");
     }
-    let states: Vec<&str> = stage.scheduler.jobs().iter().map(|view| view.state()).collect();
+    let states: Vec<&str> = stage.scheduler.jobs().iter().map(JobView::state).collect();
     assert_eq!(states.iter().filter(|state| **state == "running").count(), 3);
     assert_eq!(states.iter().filter(|state| **state == "pending").count(), 4);
 }

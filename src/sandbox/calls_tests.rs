@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::boa_tests::both;
 use super::{CallError, Code, Emitted, Limits, MapResults, Options, Program, ReduceCall, Sandbox};
 
 fn sandbox() -> Sandbox {
@@ -28,8 +29,11 @@ pub(super) fn shown(results: &MapResults) -> Vec<Vec<String>> {
 
 #[track_caller]
 fn check_map(source: &str, document: &str, expect: &str) {
-    let results = sandbox().map(&maps(&[source], None), vec![document.to_owned()]).unwrap();
-    assert_eq!(shown(&results), [[expect]], "{source}");
+    let results = both(source, |sandbox| {
+        let results = sandbox.map(&maps(&[source], None), vec![document.to_owned()]);
+        shown(&results.unwrap())
+    });
+    assert_eq!(results, [[expect]], "{source}");
 }
 
 #[test]
@@ -83,11 +87,9 @@ fn maps_may_require_modules_of_views() {
         ],
         Some(modules),
     );
-    let results = sandbox().map(&program, vec!["{}".to_owned()]).unwrap();
-    assert_eq!(
-        shown(&results),
-        [[r#"{"n":2,"id":"views/lib/a"}: null"#, "failed", "3: null", "failed"]]
-    );
+    let results =
+        both("modules", |sandbox| shown(&sandbox.map(&program, vec!["{}".to_owned()]).unwrap()));
+    assert_eq!(results, [[r#"{"n":2,"id":"views/lib/a"}: null"#, "failed", "3: null", "failed"]]);
 }
 
 #[test]
@@ -96,7 +98,8 @@ fn fatal_errors_end_the_batch() {
         ("doc => { throw ['fatal', 'a', 'b']; }", "a", "b"),
         ("doc => { throw 'fatal_error'; }", "map_runtime_error", "function raised 'fatal_error'"),
     ] {
-        let answer = sandbox().map(&maps(&[source], None), vec!["{}".to_owned()]);
+        let answer =
+            both(source, |sandbox| sandbox.map(&maps(&[source], None), vec!["{}".to_owned()]));
         let (error, reason) = (error.to_owned(), reason.to_owned());
         assert_eq!(answer, Err(CallError::Thrown { error, reason }));
     }
@@ -104,7 +107,8 @@ fn fatal_errors_end_the_batch() {
 
 #[test]
 fn functions_that_are_none_are_told() {
-    let answer = sandbox().map(&maps(&["doc => emit("], None), vec!["{}".to_owned()]);
+    let program = maps(&["doc => emit("], None);
+    let answer = both("doc => emit(", |sandbox| sandbox.map(&program, vec!["{}".to_owned()]));
     let text = r#"(new Error("Line 1: Unexpected end of input", "./share/server/main.js", 1))"#;
     assert_eq!(answer, Err(CallError::Compilation(text.to_owned())));
 }
@@ -120,7 +124,7 @@ fn reduces_answer_one_by_one() {
         ReduceCall::Rereduce { values: "[3]".to_owned() },
         ReduceCall::Rereduce { values: r#"["x"]"#.to_owned() },
     ];
-    let answers = sandbox().reduce(&program, calls).unwrap();
+    let answers = both(source, |sandbox| sandbox.reduce(&program, calls.clone()).unwrap());
     assert_eq!(
         answers,
         [

@@ -6,7 +6,7 @@
 //! the machine, except for [`CompileError::TimedOut`] and those of the pool, which are therefore
 //! not remembered.
 
-use super::engine::{Failure, Limits, engine};
+use super::engine::{Engine, Failure, Limits};
 use super::pool::PoolError;
 use super::rewrite::to_script;
 use super::syntax;
@@ -64,9 +64,13 @@ fn quoted(text: &str) -> String {
 }
 
 /// Whether a source is a function; compiles on this thread.
-pub(super) fn check(source: &str, limits: &Limits) -> Result<(), CompileError> {
+pub(super) fn check(
+    engine: &dyn Engine,
+    source: &str,
+    limits: &Limits,
+) -> Result<(), CompileError> {
     compile_by(source, |script| {
-        let is_function = engine().evaluates_to_function(script, limits)?;
+        let is_function = engine.evaluates_to_function(script, limits)?;
         Ok(is_function.then_some(()))
     })
 }

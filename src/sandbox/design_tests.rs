@@ -4,11 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::{CallError, ChunkSink, Code, Options, Program, RowSource, Sandbox};
-
-fn sandbox() -> Sandbox {
-    Sandbox::new(Options::default()).unwrap()
-}
+use super::boa_tests::both;
+use super::{CallError, ChunkSink, Code, Program, RowSource};
 
 fn program(ddoc: &Value) -> Program {
     let mut whole = json!({"_id": "_design/d", "_rev": "1-a"});
@@ -35,8 +32,8 @@ fn shown(answer: Result<String, CallError>) -> String {
 }
 
 fn call(ddoc: &Value, path: &[&str], arguments: &[Value]) -> String {
-    let arguments = arguments.iter().map(Value::to_string).collect();
-    shown(sandbox().call(&program(ddoc), path, arguments))
+    let arguments: Vec<String> = arguments.iter().map(Value::to_string).collect();
+    both(&ddoc.to_string(), |sandbox| shown(sandbox.call(&program(ddoc), path, arguments.clone())))
 }
 
 #[track_caller]
@@ -334,12 +331,13 @@ fn filters_pass_documents() {
             _ => ddoc["views"]["v"]["map"] = json!(source),
         }
         let documents = [json!({"n": 1}), json!({"n": 2}), json!({"n": 0})];
-        let documents = documents.iter().map(Value::to_string).collect();
+        let documents: Vec<String> = documents.iter().map(Value::to_string).collect();
         let request = json!({"query": {"n": "2"}}).to_string();
-        let answer = sandbox().filter(&program(&ddoc), path, documents, request);
-        shown(
-            answer.map(|passed| passed.iter().map(|&pass| if pass { '1' } else { '0' }).collect()),
-        )
+        both(source, |sandbox| {
+            let answer = sandbox.filter(&program(&ddoc), path, documents.clone(), request.clone());
+            let digit = |&pass: &bool| if pass { '1' } else { '0' };
+            shown(answer.map(|passed| passed.iter().map(digit).collect()))
+        })
     };
     for (source, expect) in [
         ("(doc, req) => doc.n == req.query.n", "010"),
@@ -395,16 +393,18 @@ impl ChunkSink for Sink {
 }
 
 fn list(source: &str, request: &Value, rows: &[&str]) -> (Vec<String>, String) {
-    let written = Arc::new(Mutex::new(Vec::new()));
-    let answer = sandbox().list(
-        &program(&json!({"lists": {"f": source}})),
-        &["lists", "f"],
-        [json!({"total_rows": 3}).to_string(), request.to_string()],
-        Box::new(Rows(rows.iter().rev().map(ToString::to_string).collect())),
-        Box::new(Sink(Arc::clone(&written))),
-    );
-    let written = written.lock().unwrap().clone();
-    (written, shown(answer.map(|()| "done".to_owned())))
+    both(source, |sandbox| {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let answer = sandbox.list(
+            &program(&json!({"lists": {"f": source}})),
+            &["lists", "f"],
+            [json!({"total_rows": 3}).to_string(), request.to_string()],
+            Box::new(Rows(rows.iter().rev().map(ToString::to_string).collect())),
+            Box::new(Sink(Arc::clone(&written))),
+        );
+        let written = written.lock().unwrap().clone();
+        (written, shown(answer.map(|()| "done".to_owned())))
+    })
 }
 
 const ROWS: &[&str] = &[r#"{"id":"a","key":1}"#, r#"{"id":"b","key":2}"#];

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::host::Host;
-use super::quickjs::QuickJs;
 
 /// What user code may use in one call.
 #[derive(Clone, Copy, Debug)]
@@ -92,5 +91,9 @@ pub(super) trait Realm {
 
 /// The engine in use.
 pub(super) fn engine() -> &'static dyn Engine {
-    &QuickJs
+    #[cfg(feature = "boa")]
+    let engine = &super::boa::Boa;
+    #[cfg(not(feature = "boa"))]
+    let engine = &super::quickjs::QuickJs;
+    engine
 }

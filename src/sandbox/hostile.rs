@@ -12,7 +12,7 @@ use super::{
 
 /// How a hostile function ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
+pub(super) enum End {
     /// It runs until its time is over.
     TimedOut,
     OutOfMemory,
@@ -71,7 +71,7 @@ fn rows(results: &MapResults) -> Option<String> {
 }
 
 /// The functions' bodies, and how they end.
-const MAPS: &[(&str, End)] = &[
+pub(super) const MAPS: &[(&str, End)] = &[
     // Loops.
     ("for (;;) {}", TimedOut),
     ("do ; while (true)", TimedOut),

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::engine::Limits;
+use super::engine::{Engine, Limits};
 use super::host::{Collate, Streams};
 use super::javascript::JavaScript;
 use super::program::{CallError, Code, MapResults, ReduceCall};
@@ -101,6 +101,7 @@ fn unsupported() -> CallError {
 /// What an instance is made with.
 #[derive(Clone, Copy)]
 pub(super) struct Setup {
+    pub engine: &'static dyn Engine,
     pub limits: Limits,
     pub collate: Collate,
 }

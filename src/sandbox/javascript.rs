@@ -9,7 +9,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 
 use super::clock::Clock;
-use super::engine::{Failure, Realm, engine};
+use super::engine::{Failure, Realm};
 use super::erlang::erlang_reason;
 use super::host::{Host, Streams};
 use super::instance::{Instance, Setup};
@@ -60,7 +60,7 @@ impl JavaScript {
                 &[BASE, GUARDS, E4X_NODES, E4X, SOURCE_TEXT, CONTENT_TYPES, DESIGN]
             }
         };
-        let realm = engine().realm(prelude, &setup.limits, &host).map_err(explain)?;
+        let realm = setup.engine.realm(prelude, &setup.limits, &host).map_err(explain)?;
         let answers_bytes_max = setup.limits.memory_bytes.saturating_mul(2);
         let mut made = Self { realm, host, answers_bytes_max, failed: false };
         made.load(code)?;

@@ -7,6 +7,12 @@
 //! Invariants: user code runs only on threads of the [`Pool`], never on the caller's; whatever it
 //! does, the caller has an answer within the limits and the pool keeps its number of threads.
 
+#[cfg(any(test, feature = "boa"))]
+mod boa;
+#[cfg(any(test, feature = "boa"))]
+mod boa_errors;
+#[cfg(any(test, feature = "boa"))]
+mod boa_host;
 mod calls;
 mod clock;
 mod compile;
@@ -19,6 +25,7 @@ mod instances;
 mod javascript;
 mod pool;
 mod program;
+#[cfg(any(test, not(feature = "boa")))]
 mod quickjs;
 mod rewrite;
 mod rows;
@@ -31,6 +38,10 @@ mod syntax;
 mod verdicts;
 mod wasm;
 
+#[cfg(test)]
+mod boa_program_tests;
+#[cfg(test)]
+mod boa_tests;
 #[cfg(test)]
 mod calls_tests;
 #[cfg(test)]

@@ -3,11 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::{CallError, Code, Options, Program, Sandbox};
+use super::boa_tests::Engines;
+use super::{CallError, Code, Program};
 
-/// Calls shows of a design document one after the other, on one thread.
+/// Calls shows of a design document one after the other, on one thread of each engine.
 struct Shows {
-    sandbox: Sandbox,
+    engines: Engines,
     program: Program,
 }
 
@@ -17,15 +18,16 @@ impl Shows {
         for (name, source) in sources {
             ddoc["shows"][*name] = json!(source);
         }
-        let mut options = Options::default();
-        options.callers.threads = 1;
         let program = Program::new(Code::Design { json: ddoc.to_string() });
-        Self { sandbox: Sandbox::new(options).unwrap(), program }
+        Self { engines: Engines::new(), program }
     }
 
     fn call(&self, name: &str) -> Result<String, CallError> {
         let request = json!({"method": "GET", "path": [], "headers": {}, "query": {}}).to_string();
-        self.sandbox.call(&self.program, &["shows", name], vec!["{}".to_owned(), request])
+        self.engines.same(name, |sandbox| {
+            let arguments = vec!["{}".to_owned(), request.clone()];
+            sandbox.call(&self.program, &["shows", name], arguments)
+        })
     }
 
     /// What a show returned as its text, or what it threw.

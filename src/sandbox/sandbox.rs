@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::compile::{CompileError, check, check_length};
-use super::engine::Limits;
+use super::engine::{Engine, Limits, engine};
 use super::host::Collate;
 use super::instance::{Instance, Setup};
 use super::instances::with_instance;
@@ -71,6 +71,7 @@ pub(super) enum Purpose {
 
 /// Compiles and runs user code; one for the whole server.
 pub struct Sandbox {
+    engine: &'static dyn Engine,
     limits: Limits,
     collate: Collate,
     time_limit_ms: AtomicU64,
@@ -94,7 +95,13 @@ const GRACE: Duration = Duration::from_millis(500);
 impl Sandbox {
     /// Starts the threads; an error is the operating system's.
     pub fn new(options: Options) -> io::Result<Self> {
+        Self::with_engine(options, engine())
+    }
+
+    /// As [`Self::new`], with an engine of one's choice.
+    pub(super) fn with_engine(options: Options, engine: &'static dyn Engine) -> io::Result<Self> {
         let sandbox = Self {
+            engine,
             limits: options.limits,
             collate: options.collate,
             time_limit_ms: AtomicU64::default(),
@@ -142,13 +149,13 @@ impl Sandbox {
     }
 
     fn compile(&self, key: Key, source: String) -> Result<(), CompileError> {
-        let limits = self.limits();
+        let (engine, limits) = (self.engine, self.limits());
         let Some((run, running)) = self.stuck.begin(key.0) else {
             return Err(CompileError::TimedOut);
         };
         let answer = self.callers.run(limits.time.saturating_add(GRACE), move || {
             let _running = running;
-            check(&source, &limits)
+            check(engine, &source, &limits)
         });
         match answer {
             Err(PoolError::Overrun) => {
@@ -199,7 +206,7 @@ impl Sandbox {
             Purpose::List => &self.lists,
             Purpose::Request => &self.callers,
         };
-        let setup = Setup { limits: self.limits(), collate: self.collate };
+        let setup = Setup { engine: self.engine, limits: self.limits(), collate: self.collate };
         let limit = setup.limits.time;
         let program = program.clone();
         let Some((run, running)) = self.stuck.begin(program.key) else {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::boa_tests::both;
 use super::{CompileError, Limits, Options, PoolOptions, Sandbox};
 
 fn sandbox() -> Sandbox {
@@ -27,7 +28,6 @@ fn with_time_limit(time: Duration) -> Sandbox {
 
 #[test]
 fn functions_are_accepted() {
-    let sandbox = sandbox();
     for source in [
         "function(doc){ emit(doc._id, 1) };",
         "(function(doc){ emit(doc._id, 'parens'); })",
@@ -43,19 +43,19 @@ fn functions_are_accepted() {
         "function(k, v){ return sum(v); }",
         "function(doc){ emit(new Function('return 1')(), eval('1')); }",
     ] {
-        assert_eq!(sandbox.check_function(source), Ok(()), "{source}");
+        assert_eq!(both(source, |sandbox| sandbox.check_function(source)), Ok(()), "{source}");
     }
 }
 
-fn check(sandbox: &Sandbox, source: &str, expect: &str) {
-    let verdict = sandbox.check_function(source).map_err(|error| error.to_string());
+fn check(source: &str, expect: &str) {
+    let verdict =
+        both(source, |sandbox| sandbox.check_function(source).map_err(|error| error.to_string()));
     assert_eq!(verdict, Err(expect.to_owned()), "{source}");
 }
 
 #[test]
 fn values_that_are_no_functions_are_refused() {
-    let sandbox = sandbox();
-    assert_eq!(sandbox.check_function(""), Err(CompileError::Missing));
+    assert_eq!(sandbox().check_function(""), Err(CompileError::Missing));
     for source in [
         "5",
         "'text'",
@@ -64,13 +64,12 @@ fn values_that_are_no_functions_are_refused() {
         "var f = function(doc){ emit(doc._id, 'var'); };",
         " ",
     ] {
-        check(&sandbox, source, "Expression does not eval to a function.");
+        check(source, "Expression does not eval to a function.");
     }
 }
 
 #[test]
 fn syntax_errors_have_the_words_of_couchdb() {
-    let sandbox = sandbox();
     for (source, line, words) in [
         ("function(doc){", 1, "Unexpected end of input"),
         ("function(k, v){", 1, "Unexpected end of input"),
@@ -93,13 +92,12 @@ fn syntax_errors_have_the_words_of_couchdb() {
     ] {
         let expect =
             format!("(new Error(\"Line {line}: {words}\", \"./share/server/main.js\", {line}))");
-        check(&sandbox, source, &expect);
+        check(source, &expect);
     }
 }
 
 #[test]
 fn what_statements_throw_is_told() {
-    let sandbox = sandbox();
     for (source, expect) in [
         (" _sum", r#"(new ReferenceError("_sum is not defined", "<unknown>", 1))"#),
         ("\nnull.a; x", "(new TypeError(\"cannot read property 'a' of null\", \"<unknown>\", 2))"),
@@ -107,7 +105,7 @@ fn what_statements_throw_is_told() {
         ("throw {a: ['b']}", r#"({"a":["b"]})"#),
         ("throw undefined", "(undefined)"),
     ] {
-        check(&sandbox, source, expect);
+        check(source, expect);
     }
 }
 

@@ -105,8 +105,10 @@
 
   // A function whose declarations are its own: sources are told apart by what they return, not by
   // the names that they use on the way.
-  const evaluate = globalEval('(function () { return eval(arguments[0]); })');
-  const compile = (source) => hostCompile((script) => apply(evaluate, globals, [script]), source);
+  // Each has an evaluator of its own, for Boa keeps the names that one has declared.
+  const EVALUATOR = '(function () { return eval(arguments[0]); })';
+  const compile = (source) => hostCompile(
+    (script) => apply(globalEval(EVALUATOR), globals, [script]), source);
 
   // Makes the `require` of a program whose modules are the members of `root`. `show` writes what
   // a module threw. `exports` tells what all modules export, by their ids.

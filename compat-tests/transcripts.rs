@@ -20,14 +20,18 @@ use crate::server::{ADMIN, PASSWORD, Port, Server};
 use crate::wire::{Client, Response};
 
 /// The areas that are not replayed yet, each with what it waits for.
-const WAITING: &[(&str, &str)] = &[
-    ("mango", "_find, _index and _explain"),
-    ("replicator", "_replicate, _replicator and _scheduler"),
-];
+const WAITING: &[(&str, &str)] = &[("mango", "_find, _index and _explain")];
 /// The same for single scenarios of areas that are replayed.
 const WAITING_SCENARIOS: &[(&str, &str)] = &[("views/partitioned-find", "_find and _index")];
-const REPLAYED: &[&str] =
-    &["documents", "changes", "attachments", "auth_and_server", "views", "design_functions"];
+const REPLAYED: &[&str] = &[
+    "documents",
+    "changes",
+    "attachments",
+    "auth_and_server",
+    "views",
+    "design_functions",
+    "replicator",
+];
 
 const COMPARED_HEADERS: &[&str] = &[
     "content-type",
@@ -160,6 +164,11 @@ fn views() {
 #[test]
 fn design_functions() {
     replay("design_functions");
+}
+
+#[test]
+fn replicator() {
+    replay("replicator");
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod memory;
 mod meter;
 mod process;
 mod reads;
+mod replication;
 mod report;
 mod scale;
 mod targets;
@@ -67,7 +68,7 @@ struct Arguments {
 
 type Workload = for<'a> fn(&'a mut Bench) -> LocalBoxFuture<'a, Result<()>>;
 
-const WORKLOADS: [(&str, Workload); 34] = [
+const WORKLOADS: [(&str, Workload); 37] = [
     ("disk_sync", |bench| async { bounds::disk_sync(bench) }.boxed_local()),
     ("memory_idle", |bench| footprint::memory_idle(bench).boxed_local()),
     ("get_document", |bench| reads::get_document(bench).boxed_local()),
@@ -102,6 +103,9 @@ const WORKLOADS: [(&str, Workload); 34] = [
     ("update", |bench| functions::update(bench).boxed_local()),
     ("validate", |bench| functions::validate(bench).boxed_local()),
     ("changes_filter", |bench| functions::changes_filter(bench).boxed_local()),
+    ("replicate_local", |bench| replication::replicate_local(bench).boxed_local()),
+    ("replicate_million", |bench| replication::replicate_million(bench).boxed_local()),
+    ("replicate_jobs", |bench| replication::replicate_jobs(bench).boxed_local()),
 ];
 
 fn main() -> ExitCode {

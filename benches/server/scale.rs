@@ -25,6 +25,8 @@ pub struct Scale {
     pub databases: usize,
     /// Documents under the largest views.
     pub view_documents: usize,
+    /// Continuous replications.
+    pub jobs: usize,
 }
 
 impl Scale {
@@ -43,6 +45,7 @@ impl Scale {
         huge_listeners: 5_000,
         databases: 100_000,
         view_documents: 1_000_000,
+        jobs: 2_000,
     };
 
     pub const QUICK: Self = Self {
@@ -60,5 +63,6 @@ impl Scale {
         huge_listeners: 1_000,
         databases: 5_000,
         view_documents: 100_000,
+        jobs: 200,
     };
 }

@@ -63,7 +63,7 @@ pub async fn replicate_million(bench: &mut Bench) -> Result<()> {
     let mut loading = source.connect().await?;
     loading.expect(&http::put("/small", b"")).await?;
     for first in (0..count).step_by(1000) {
-        let documents = (first..(first + 1000).min(count));
+        let documents = first..(first + 1000).min(count);
         let documents = documents.map(|n| format!(r#"{{"_id":"{n:08}","n":{n}}}"#));
         let documents = documents.collect::<Vec<_>>().join(",");
         let body = format!(r#"{{"docs":[{documents}]}}"#);

@@ -15,6 +15,7 @@ use super::document_parts;
 use super::error::ApiError;
 use super::open_revs;
 use super::query::Query;
+use super::replicator_docs;
 use super::request::Request;
 use super::respond::{self, Answer};
 
@@ -61,7 +62,8 @@ pub async fn get(request: Request, db: Arc<Database>, id: DocId) -> Answer {
     let wanted = Wanted::of(&request.query)?;
     let reading = db.clone();
     let found = blocking::run("read document", move || Found::read(&reading, &id, &wanted));
-    let found = found.await??;
+    let mut found = found.await??;
+    found.document = replicator_docs::conceal(&request, &db, found.document)?;
     let etag = respond::quoted(&found.document.rev.to_string());
     let etag = found.has_etag().then_some(etag);
     if let Some(etag) = etag.as_deref().filter(|etag| request.matches_etag(etag)) {
@@ -106,6 +108,7 @@ fn plain(request: &Request, db: &Database, id: &DocId) -> Answer {
     if request.matches_etag(&etag) {
         return Ok(respond::not_modified(&etag));
     }
+    let document = replicator_docs::conceal(request, db, document)?;
     let mut out = Vec::with_capacity(document.body.len() + 128);
     let info = encoding_info(&request.query);
     write_document(&mut out, &document, &Extras { encoding_info: info, ..Extras::default() });

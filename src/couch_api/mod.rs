@@ -41,6 +41,7 @@ mod pieces;
 mod purge;
 mod query;
 mod replicate;
+mod replicator_docs;
 mod request;
 mod request_object;
 mod respond;

@@ -16,7 +16,8 @@ use super::respond::Answer;
 use super::{
     all_dbs, all_docs, attachment_read, attachment_write, bulk_docs, bulk_get, changes, databases,
     db_updates, design_docs, documents, documents_write, functions, local_docs, login, maintenance,
-    node, partitions, purge, replicate, revisions, scheduler, server_info, settings, views,
+    node, partitions, purge, replicate, replicator_docs, revisions, scheduler, server_info,
+    settings, views,
 };
 
 const DOCUMENT_METHODS: &str = "DELETE,GET,HEAD,POST,PUT,COPY";
@@ -94,6 +95,7 @@ async fn route_database(request: Request) -> Answer {
         request.require_server_admin()?;
     }
     let role = authorise(&request, &db)?;
+    replicator_docs::require_role(&request, &db, role)?;
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     match path.as_slice() {
         [_] => databases::database(request, db, role).await,

@@ -8,6 +8,7 @@ mod read;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 
@@ -43,12 +44,15 @@ pub struct LocalPeer {
     server: LocalServer,
     name: DatabaseName,
     user: UserCtx,
+    /// The number of the database that `info` told of; 0 before. Checkpoints belong to it alone,
+    /// not to another of its name that is created meanwhile.
+    told_of: Arc<AtomicU64>,
 }
 
 impl LocalPeer {
     #[must_use]
     pub fn new(server: LocalServer, name: DatabaseName, user: UserCtx) -> Self {
-        Self { server, name, user }
+        Self { server, name, user, told_of: Arc::default() }
     }
 
     /// The database, if the user may see it.
@@ -81,6 +85,11 @@ impl LocalPeer {
     }
 }
 
+/// Names this very database: one that is created anew may be so within the same second.
+fn instance(db: &Database) -> String {
+    db.seq(0).to_string()
+}
+
 fn security(db: &Database) -> SecurityObject {
     SecurityObject::parse(&db.security())
         .unwrap_or_else(|_| SecurityObject::default_object(DefaultSecurity::AdminOnly))
@@ -111,8 +120,9 @@ impl Peer for LocalPeer {
     fn info(&self) -> Answer<'_, PeerInfo> {
         Box::pin(async move {
             let db = self.open()?;
+            self.told_of.store(db.number().0, Ordering::SeqCst);
             Ok(PeerInfo {
-                instance_start_time: db.created_s().to_string(),
+                instance_start_time: instance(&db),
                 update_seq: db.seq(db.state().update_seq).to_string().into(),
             })
         })
@@ -149,6 +159,11 @@ impl Peer for LocalPeer {
     fn write_local<'a>(&'a self, id: &'a str, members: Map<String, Value>) -> Answer<'a, ()> {
         Box::pin(async move {
             let (db, id) = (self.open()?, checkpoint_id(id)?);
+            let told_of = self.told_of.load(Ordering::SeqCst);
+            if told_of != 0 && told_of != db.number().0 {
+                let reason = format!("database {} was created anew", self.name);
+                return Err(PeerError::Local(reason));
+            }
             let body = Some(Value::Object(members).to_string().into());
             // The newest write of a `_local` document wins, whatever revision it names.
             let edit = LocalEdit { id, given: 0, body };
@@ -212,6 +227,6 @@ impl Peer for LocalPeer {
 
     fn ensure_full_commit(&self) -> Answer<'_, String> {
         // Every write is durable before it is acknowledged.
-        Box::pin(async move { Ok(self.open()?.created_s().to_string()) })
+        Box::pin(async move { self.open().map(|db| instance(&db)) })
     }
 }

@@ -41,15 +41,19 @@ impl Statistics {
         }
     }
 
-    /// Adds what another part of the work has done.
-    pub fn add(&mut self, other: &Self) {
-        self.missing_checked += other.missing_checked;
-        self.missing_found += other.missing_found;
-        self.docs_read += other.docs_read;
-        self.docs_written += other.docs_written;
-        self.doc_write_failures += other.doc_write_failures;
-        self.bulk_get_docs += other.bulk_get_docs;
-        self.bulk_get_attempts += other.bulk_get_attempts;
+    /// The larger of each number: a count that has been shown never falls back to what an older
+    /// checkpoint says.
+    #[must_use]
+    pub fn max(&self, other: &Self) -> Self {
+        Self {
+            missing_checked: self.missing_checked.max(other.missing_checked),
+            missing_found: self.missing_found.max(other.missing_found),
+            docs_read: self.docs_read.max(other.docs_read),
+            docs_written: self.docs_written.max(other.docs_written),
+            doc_write_failures: self.doc_write_failures.max(other.doc_write_failures),
+            bulk_get_docs: self.bulk_get_docs.max(other.bulk_get_docs),
+            bulk_get_attempts: self.bulk_get_attempts.max(other.bulk_get_attempts),
+        }
     }
 }
 

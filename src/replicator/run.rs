@@ -58,8 +58,9 @@ impl Replication {
         stop: &CancellationToken,
     ) -> Result<Ended, ReplicationError> {
         let mut run = tokio::select! {
-            run = Run::begin(self, progress) => run?,
+            biased;
             () = stop.cancelled() => return Ok(Ended::Stopped),
+            run = Run::begin(self, progress) => run?,
         };
         let ended = run.replicate(stop).await;
         match ended {
@@ -122,7 +123,7 @@ impl<'r> Run<'r> {
         let start_seq = specification.since_seq.clone().unwrap_or(agreed);
         let statistics = history.first().map(Statistics::of).unwrap_or_default();
         progress.update(|known| {
-            known.statistics = statistics;
+            known.statistics = known.statistics.max(&statistics);
             known.source_seq = start_seq.clone();
             known.through_seq = start_seq.clone();
             known.checkpointed_seq = start_seq.clone();
@@ -164,16 +165,18 @@ impl<'r> Run<'r> {
         futures_util::pin_mut!(done);
         let mut timer = CheckpointTimer::new(specification.tuning.checkpoint_interval);
         loop {
+            // In this order, so that a source that never pauses starves neither of the others.
             tokio::select! {
-                batch = done.next() => match batch.transpose()? {
-                    Some(through) => self.advance(through),
-                    None => return Ok(false),
-                },
+                biased;
+                () = stop.cancelled() => return Ok(true),
                 () = timer.due(), if self.through != self.committed => {
                     self.checkpoint().await?;
                     timer.restart();
                 }
-                () = stop.cancelled() => return Ok(true),
+                batch = done.next() => match batch.transpose()? {
+                    Some(through) => self.advance(through),
+                    None => return Ok(false),
+                },
             }
         }
     }

@@ -14,6 +14,21 @@ use crate::database::{DatabaseError, Reply};
 #[error("the operation was interrupted")]
 pub struct Interrupted;
 
+#[cfg(test)]
+thread_local! {
+    static INLINE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs `work`, whose blocking parts stay on this thread: their order can be repeated then, which
+/// simulations need.
+#[cfg(test)]
+pub fn inline<T>(work: impl FnOnce() -> T) -> T {
+    INLINE.set(true);
+    let result = work();
+    INLINE.set(false);
+    result
+}
+
 /// Operations slower than this are logged.
 const SLOW_MS: u128 = 1000;
 
@@ -25,6 +40,10 @@ pub async fn run<T: Send + 'static>(
     operation: &'static str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Interrupted> {
+    #[cfg(test)]
+    if INLINE.get() {
+        return Ok(work());
+    }
     let started = Instant::now();
     let span = tracing::Span::current();
     #[expect(clippy::disallowed_methods, reason = "this is the door")]

@@ -199,6 +199,12 @@ fn commit_group(db: &Database, works: Vec<Work>) {
 }
 
 impl Database {
+    /// Whether nobody writes and nothing waits: then work of this thread's is done at once.
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        !self.lock_queue().driven
+    }
+
     pub(super) fn lock_queue(&self) -> std::sync::MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

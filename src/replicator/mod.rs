@@ -25,6 +25,9 @@ mod scheduler_tests;
 mod service;
 mod specification;
 
+#[cfg(test)]
+mod simulation;
+
 pub use attachments::{AttachmentSource, AttachmentStream};
 pub use checkpoint::{Checkpoint, Session, Statistics, agree};
 pub use documents::{DocumentState, DocumentView, is_replicator_database};

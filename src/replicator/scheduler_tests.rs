@@ -111,13 +111,16 @@ impl Stage {
     }
 
     fn add(&self, id: &str, plan: Plan, origin: Origin) -> Result<Arc<Job>, Arc<Job>> {
-        self.fake.plans.lock().unwrap().insert(id.to_owned(), plan);
         let body = json!({"source": "a", "target": "b", "continuous": true});
         let tuning = Tuning::of(&self.fake.settings);
         let specification = Specification::parse(body.as_object().unwrap(), &tuning).unwrap();
-        let id = ReplicationId { base: id.to_owned(), extension: String::new() };
+        let named = ReplicationId { base: id.to_owned(), extension: String::new() };
         let user = UserCtx::anonymous();
-        self.scheduler.add(Job::new(id, Arc::new(specification), user, origin, 1))
+        let job = Job::new(named, Arc::new(specification), user, origin, 1);
+        let added = self.scheduler.add(job)?;
+        // Nothing starts before the test waits, and a job that is known keeps its plan.
+        self.fake.plans.lock().unwrap().insert(id.to_owned(), plan);
+        Ok(added)
     }
 
     fn starts_of(&self, id: &str) -> usize {

@@ -117,7 +117,7 @@ pub(super) struct Entry {
     /// Newest first.
     pub history: VecDeque<Event>,
     pub running: Option<Running>,
-    /// Of the newest run.
+    /// Of all runs.
     pub progress: Arc<Progress>,
     /// When it last ran; what waits longest is started first.
     pub last_start: Option<Instant>,

@@ -16,7 +16,9 @@ use crate::http::date::http_date;
 
 use super::attachments::AttachmentSource;
 use super::checkpoint::{Checkpoint, Session, Statistics, agree};
-use super::peer::{ChangesBatch, ChangesQuery, Fetched, Missing, Peer, PeerInfo, Revision};
+use super::peer::{
+    ChangesBatch, ChangesQuery, Fetched, Missing, Peer, PeerInfo, Revision, WriteFailure,
+};
 use super::{
     PeerError, Progress, ReplicationError, ReplicationId, Retries, Selection, Specification,
 };
@@ -351,7 +353,14 @@ async fn write(
 ) -> Result<(), ReplicationError> {
     let (with, without): (Vec<Revision>, Vec<Revision>) =
         revisions.into_iter().partition(|revision| !revision.attachments.is_empty());
-    let count = |revisions: usize, failures: usize| {
+    let count = |revisions: usize, failures: &[WriteFailure]| {
+        for failure in failures {
+            tracing::warn!(
+                replication = %replication.id, document = failure.id, error = failure.error,
+                reason = failure.reason, "the target refused a document"
+            );
+        }
+        let failures = failures.len();
         progress.update(|known| {
             known.statistics.docs_written += revisions.saturating_sub(failures) as u64;
             known.statistics.doc_write_failures += failures as u64;
@@ -359,20 +368,14 @@ async fn write(
     };
     if !without.is_empty() {
         let failures = replication.target.write(&without).await?;
-        for failure in &failures {
-            tracing::warn!(
-                replication = %replication.id, document = failure.id, error = failure.error,
-                reason = failure.reason, "the target refused a document"
-            );
-        }
-        count(without.len(), failures.len());
+        count(without.len(), &failures);
     }
     let writes = stream::iter(with).map(|revision| async move {
         replication.target.write_with_attachments(&Arc::new(revision), attachments).await
     });
     let mut writes = std::pin::pin!(writes.buffer_unordered(WITH_ATTACHMENTS));
     while let Some(failure) = writes.try_next().await? {
-        count(1, usize::from(failure.is_some()));
+        count(1, failure.as_slice());
     }
     Ok(())
 }

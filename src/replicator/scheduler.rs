@@ -147,8 +147,8 @@ impl Scheduler {
         entry.running = Some(Running { stop: stop.clone(), since: now });
         entry.last_start = Some(now);
         entry.not_before = None;
-        let progress = Arc::<Progress>::default();
-        entry.progress = progress.clone();
+        // What a job has counted does not fall from run to run.
+        let progress = entry.progress.clone();
         let (scheduler, job) = (self.clone(), entry.job.clone());
         tokio::spawn(async move {
             let (runner, running) = (scheduler.runner.clone(), job.clone());

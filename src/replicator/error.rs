@@ -60,7 +60,7 @@ impl PeerError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Garbage(_) => true,
-            Self::Status { status, .. } => matches!(status, 408 | 429 | 500..),
+            Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502..),
             Self::NotFound(_)
             | Self::Unauthorized(_)
             | Self::Invalid(_)

@@ -14,6 +14,8 @@ mod redirect;
 mod request;
 mod response;
 #[cfg(test)]
+pub mod scripted;
+#[cfg(test)]
 mod tests;
 
 pub use error::ClientError;

@@ -29,6 +29,14 @@ impl Hop {
     pub(super) fn first(request: &Request) -> Result<Self, ClientError> {
         let url = Url::parse(&request.url);
         let url = url.map_err(|error| ClientError::Invalid(error.to_string()))?;
+        let slashes = |text: &str| {
+            let path = text.split_once('?').map_or(text, |(path, _)| path);
+            path.bytes().filter(|byte| *byte == b'/').count()
+        };
+        // Segments of dots would lead to something else than what is asked for.
+        if slashes(url.as_str()) != slashes(&request.url) {
+            return Err(ClientError::Invalid("the address is ambiguous".to_owned()));
+        }
         Ok(Self { url, method: request.method, with_body: true, is_home: true })
     }
 

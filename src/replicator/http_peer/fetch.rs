@@ -218,7 +218,7 @@ impl Fetcher {
         match answer.await {
             Ok(found) => Ok(found),
             // This document alone cannot be read.
-            Err(PeerError::Status { status: 403 | 404, .. }) => {
+            Err(PeerError::Status { status: 403 | 404, .. } | PeerError::Invalid(_)) => {
                 Ok(Found { gone: wanted.len() as u64, ..Found::default() })
             }
             Err(error) => Err(error),

@@ -46,7 +46,10 @@ pub(super) async fn write(
 /// Whether it is this document that the database does not want.
 fn is_refusal(error: &PeerError) -> bool {
     match error {
-        PeerError::Unauthorized(_) | PeerError::TooLarge(_) | PeerError::MissingStub => true,
+        PeerError::Unauthorized(_)
+        | PeerError::TooLarge(_)
+        | PeerError::MissingStub
+        | PeerError::Invalid(_) => true,
         PeerError::Status { status, .. } => matches!(status, 400 | 403 | 409 | 412 | 415),
         _ => false,
     }

@@ -15,26 +15,34 @@ const BODY_BYTES: usize = 4 << 20;
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Writes with `new_edits=false`; the documents that the database did not take.
+///
+/// # Errors
+/// Where a server refuses whatever it is sent, it does not mean the documents.
 pub(super) async fn write(
     connection: &Connection,
     revisions: &[Revision],
 ) -> Result<Vec<WriteFailure>, PeerError> {
     let mut failures = Vec::new();
+    let mut refused = 0;
     let mut rest = revisions;
-    // What is too large for the server goes in smaller parts.
+    // What is refused as a whole goes in smaller parts.
     let mut count_max = usize::MAX;
     while !rest.is_empty() {
         let (group, others) = rest.split_at(group_length(rest).min(count_max));
-        match write_group(connection, group).await {
-            Ok(failed) => failures.extend(failed),
-            Err(error) if is_about_documents(&error) => match group {
-                [revision] => failures.push(failure(revision, error)),
-                _ => {
-                    count_max = group.len() / 2;
-                    continue;
+        match (write_group(connection, group).await, group) {
+            (Ok(failed), _) => failures.extend(failed),
+            (Err(error), [revision]) if is_about_documents(&error) => {
+                refused += 1;
+                if refused == revisions.len() && refused > 1 {
+                    return Err(error);
                 }
-            },
-            Err(error) => return Err(error),
+                failures.push(failure(revision, error));
+            }
+            (Err(error), _) if is_about_documents(&error) => {
+                count_max = group.len() / 2;
+                continue;
+            }
+            (Err(error), _) => return Err(error),
         }
         rest = others;
         count_max = count_max.saturating_mul(2);
@@ -62,20 +70,17 @@ fn is_about_documents(error: &PeerError) -> bool {
     }
 }
 
-/// A refusal of one document.
+/// A refusal of one document, with the names that CouchDB has for it.
 pub(super) fn failure(revision: &Revision, error: PeerError) -> WriteFailure {
     let id = revision.id.clone();
-    match error {
-        PeerError::Status { error, reason, .. } => WriteFailure { id, error, reason },
-        PeerError::Unauthorized(_) => {
-            WriteFailure { id, error: "unauthorized".to_owned(), reason: error.to_string() }
-        }
-        _ => WriteFailure {
-            id,
-            error: "request_entity_too_large".to_owned(),
-            reason: error.to_string(),
-        },
-    }
+    let (error, reason) = match error {
+        PeerError::Status { error, reason, .. } => (error, reason),
+        PeerError::Unauthorized(_) => ("unauthorized".to_owned(), error.to_string()),
+        PeerError::MissingStub => ("missing_stub".to_owned(), error.to_string()),
+        PeerError::TooLarge(_) => ("request_entity_too_large".to_owned(), error.to_string()),
+        _ => ("bad_request".to_owned(), error.to_string()),
+    };
+    WriteFailure { id, error, reason }
 }
 
 async fn write_group(

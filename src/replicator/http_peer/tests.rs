@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::HttpPeer;
+use crate::config::Settings;
 use crate::document::Rev;
 use crate::http::client::HttpClients;
 use crate::http::client::scripted::{Scripted, Step, answer};
@@ -19,12 +20,16 @@ use crate::replicator::{Endpoint, Missing, Revision, Tuning};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+fn defaults() -> Tuning {
+    Tuning::of(&Settings::default().replicator)
+}
+
 /// The peer that an endpoint of a replication means.
 fn peer_of(endpoint: &Value, use_bulk_get: bool) -> HttpPeer {
     let Endpoint::Remote(remote) = Endpoint::parse(endpoint, None).unwrap() else {
         panic!("{endpoint} is no address")
     };
-    let tuning = Tuning { connection_timeout: PATIENCE, ..Tuning::default() };
+    let tuning = Tuning { connection_timeout: PATIENCE, ..defaults() };
     HttpPeer::new(&HttpClients::new(), &remote, &tuning, use_bulk_get).unwrap()
 }
 

@@ -239,7 +239,7 @@ async fn connections_are_given_back() {
     else {
         panic!("an address")
     };
-    let tuning = Tuning { http_connections: 1, ..Tuning::default() };
+    let tuning = Tuning { http_connections: 1, ..defaults() };
     let peer = HttpPeer::new(&HttpClients::new(), &remote, &tuning, true).unwrap();
     let read = revision(&json!({"_id": "a", "_rev": "1-a"}));
     let body = peer.attachment(&read, &stub(Encoding::Identity), 0).await.unwrap();

@@ -35,13 +35,13 @@ fn normal(seqs: &[u64], last_seq: &Value) -> Vec<Step> {
 }
 
 /// The ids of a batch, and where it ends.
-fn shown(batch: Option<ChangesBatch>) -> Option<(Vec<String>, Value)> {
-    let batch = batch?;
-    Some((batch.changed.into_iter().map(|changed| changed.id).collect(), batch.last_seq))
+fn shown(batch: Option<ChangesBatch>) -> (Vec<String>, Value) {
+    let batch = batch.expect("there is more");
+    (batch.changed.into_iter().map(|changed| changed.id).collect(), batch.last_seq)
 }
 
-fn given(ids: &[&str], last_seq: &str) -> Option<(Vec<String>, Value)> {
-    Some((ids.iter().map(|id| (*id).to_owned()).collect(), json!(last_seq)))
+fn given(ids: &[&str], last_seq: &str) -> (Vec<String>, Value) {
+    (ids.iter().map(|id| (*id).to_owned()).collect(), json!(last_seq))
 }
 
 /// All that is left, one batch after the other.
@@ -182,7 +182,7 @@ async fn a_call_that_is_dropped_loses_nothing() {
     while ids.len() < 2 {
         // Nothing comes within a second of any call.
         tokio::select! {
-            batch = reader.next() => ids.extend(shown(batch.unwrap()).unwrap().0),
+            batch = reader.next() => ids.extend(shown(batch.unwrap()).0),
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }

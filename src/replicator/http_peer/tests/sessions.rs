@@ -70,7 +70,7 @@ async fn a_session_that_ended_is_renewed() {
         .await;
         let peer = known_peer(&server);
         assert!(Peer::info(&peer).await.is_ok());
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert!(Peer::info(&peer).await.is_ok());
         let expect = ["POST /_session", "GET /db/", "GET /db/", "POST /_session", "GET /db/"];
         assert_eq!(server.lines(), expect);
@@ -140,9 +140,9 @@ async fn a_wrong_password_is_told_at_once() {
 async fn redirects_tell_no_secrets() {
     let other = Scripted::start(|_, _| open()).await;
     let to = other.address("db/");
-    let server = Scripted::start(move |seen, _| match is_login(seen) {
-        true => cookie("c1"),
-        false => answer(302, &format!("Location: {to}\r\n"), ""),
+    let server = Scripted::start(move |seen, _| {
+        let away = || answer(302, &format!("Location: {to}\r\n"), "");
+        if is_login(seen) { cookie("c1") } else { away() }
     })
     .await;
     assert!(Peer::info(&known_peer(&server)).await.is_ok());

@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::replicator::{
-    NotCancelled, Outcome, PeerError, ReplicationError, Specification, SpecificationError,
+    NotCancelled, Outcome, ReplicationError, Specification, SpecificationError,
 };
 
 use super::error::ApiError;
@@ -90,15 +90,5 @@ pub fn describe_specification(error: &SpecificationError) -> (StatusCode, &'stat
 /// Status and error of a replication that failed.
 #[must_use]
 pub fn describe_failure(error: &ReplicationError) -> (StatusCode, &'static str) {
-    let name = match error {
-        ReplicationError::Peer(PeerError::NotFound(_)) => "db_not_found",
-        ReplicationError::Peer(PeerError::Unauthorized(_)) => "unauthorized",
-        ReplicationError::Peer(PeerError::Local(_)) => "replication_error",
-        ReplicationError::Peer(_) => "http_request_failed",
-        ReplicationError::Filter { .. } => "filter_fetch_error",
-        ReplicationError::InstanceChanged(_) | ReplicationError::Checkpoint { .. } => {
-            "checkpoint_commit_failure"
-        }
-    };
-    (StatusCode::INTERNAL_SERVER_ERROR, name)
+    (StatusCode::INTERNAL_SERVER_ERROR, error.name())
 }

@@ -247,11 +247,7 @@ fn doc_row(app: &SharedApp, db: &Database, id: &str, body: &[u8]) -> Option<Valu
         _ => Value::Null,
     };
     let time = body.get("_replication_state_time").cloned().unwrap_or_default();
-    let side = |name: &str| match body.get(name) {
-        Some(Value::Object(side)) => side.get("url").and_then(Value::as_str).map(strip_password),
-        Some(Value::String(address)) => Some(strip_password(address)),
-        _ => None,
-    };
+    let side = |name: &str| Endpoint::parse(body.get(name)?, None).ok().map(|side| side.shown());
     let proxy = |name: &str| text(name).or(text("proxy")).map(strip_password);
     Some(json!({
         "database": database,

@@ -86,3 +86,18 @@ pub enum ReplicationError {
     #[error("Error updating the {side} checkpoint document: {error}")]
     Checkpoint { side: &'static str, error: Box<PeerError> },
 }
+
+impl ReplicationError {
+    /// What CouchDB calls it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Peer(PeerError::NotFound(_)) => "db_not_found",
+            Self::Peer(PeerError::Unauthorized(_)) => "unauthorized",
+            Self::Peer(PeerError::Local(_)) => "replication_error",
+            Self::Peer(_) => "http_request_failed",
+            Self::Filter { .. } => "filter_fetch_error",
+            Self::InstanceChanged(_) | Self::Checkpoint { .. } => "checkpoint_commit_failure",
+        }
+    }
+}

@@ -326,19 +326,21 @@ async fn replicate_batch(
     while !rest.is_empty() {
         let fetched = replication.source.fetch(rest).await?;
         let (asked, later) = rest.split_at(fetched.done.clamp(1, rest.len()));
-        count_read(progress, asked, &fetched);
+        let by_bulk_get = replication.specification.tuning.use_bulk_get;
+        count_read(progress, by_bulk_get, asked, &fetched);
         write(replication, progress, attachments, fetched.revisions).await?;
         rest = later;
     }
     Ok(last_seq)
 }
 
-fn count_read(progress: &Progress, asked: &[Missing], fetched: &Fetched) {
+/// Counts reads of a database of this server as CouchDB does, which reaches it like any other.
+fn count_read(progress: &Progress, by_bulk_get: bool, asked: &[Missing], fetched: &Fetched) {
     let read = fetched.revisions.len() as u64;
     let asked = asked.iter().map(|missing| missing.revs.len() as u64).sum::<u64>();
     progress.update(|known| {
         known.statistics.docs_read += read;
-        if fetched.by_bulk_get {
+        if by_bulk_get && fetched.by_bulk_get {
             known.statistics.bulk_get_attempts += asked;
             known.statistics.bulk_get_docs += read;
         }

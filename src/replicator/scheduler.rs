@@ -183,7 +183,8 @@ impl Scheduler {
                 tracing::warn!(replication = id, %error, "a replication crashed");
                 let ran = running.map(|running| running.since.elapsed()).unwrap_or_default();
                 entry.crash(ran, settings.health_threshold);
-                entry.note(now_s, Happened::Crashed(error.to_string()), settings.max_history);
+                let crashed = Happened::Crashed(format!("{}: {error}", error.name()));
+                entry.note(now_s, crashed, settings.max_history);
                 (job.origin == Origin::Request).then_some(Outcome::Failed(error))
             }
         };

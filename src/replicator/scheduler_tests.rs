@@ -136,6 +136,9 @@ async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
+/// What a crash by plan is told as.
+const CRASH: &str = "http_request_failed: the peer is down";
+
 #[tokio::test(start_paused = true)]
 async fn no_more_run_than_may_and_all_have_their_turn() {
     let stage = Stage::new(|settings| (settings.max_jobs, settings.max_churn) = (3, 2));
@@ -170,7 +173,7 @@ async fn crashes_are_tried_again_later_and_later() {
     stage.add("a", Plan::Crash(Duration::ZERO), document("x")).unwrap();
     pass(1).await;
     let view = stage.scheduler.job("a").unwrap();
-    assert_eq!((view.state(), view.crash()), ("crashing", Some("the peer is down")));
+    assert_eq!((view.state(), view.crash()), ("crashing", Some(CRASH)));
     // Half a minute, one minute, two: then the fourth start.
     pass(29 + 60 + 120 + 1).await;
     assert_eq!((stage.starts_of("a"), stage.scheduler.job("a").unwrap().crashes), (4, 4));
@@ -184,7 +187,7 @@ async fn crashes_are_tried_again_later_and_later() {
     assert_eq!(stage.starts_of("a"), before + 1);
     let history = stage.scheduler.job("a").unwrap().history;
     assert_eq!(history.len(), 20);
-    assert_eq!(history.first().unwrap().happened, Happened::Crashed("the peer is down".to_owned()));
+    assert_eq!(history.first().unwrap().happened, Happened::Crashed(CRASH.to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

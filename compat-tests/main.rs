@@ -9,6 +9,7 @@ mod couchapps;
 mod functions;
 mod node;
 mod python;
+mod replication;
 mod server;
 mod stage;
 mod transcripts;

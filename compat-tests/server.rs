@@ -64,6 +64,10 @@ impl Server {
         self.port
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends the server with SIGKILL, as a power cut would, and waits until it is gone.
     pub fn kill(mut self) {
         self.child.kill().expect("the server was still running");
@@ -72,7 +76,7 @@ impl Server {
 
     /// Ends the server with SIGTERM and returns how it ended; panics when it does not.
     pub fn stop(mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
+        let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(sent.success(), "SIGTERM could not be sent");
         let end = Instant::now() + STOP_DEADLINE;

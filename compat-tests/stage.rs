@@ -18,7 +18,7 @@ const READ_DEADLINE: Duration = Duration::from_mins(1);
 pub struct Stage {
     pub client: Client,
     pub server: Server,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 pub type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -27,9 +27,23 @@ impl Stage {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::start(folder.path(), Port::Free);
-        let stage = Self { client: Client::new(server.port()), server, _folder: folder };
+        let stage = Self { client: Client::new(server.port()), server, folder };
         assert_eq!(stage.ask("PUT", "/db", None).status, 201);
         stage
+    }
+
+    /// The same after a power cut: killed, and started again on its data and its port.
+    pub fn killed_and_started_again(self) -> Self {
+        let Self { client, server, folder } = self;
+        let port = server.port();
+        server.kill();
+        let server = Server::start(folder.path(), Port::Same(port));
+        Self { client, server, folder }
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("settee.log")).unwrap()
     }
 
     /// Sends a request as the server's admin, unless the headers say otherwise.

@@ -44,6 +44,11 @@ fn pouchdb_filters_and_is_refused() {
 }
 
 #[test]
+fn pouchdb_server_replicates() {
+    run_on_fresh_server("pouchdb-server.mjs");
+}
+
+#[test]
 fn pouchdb_resumes_from_its_checkpoint_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let client = folder.path().join("client");

@@ -92,7 +92,7 @@ async function fill (db) {
   const file = (type, data) => ({ content_type: type, data: data.toString('base64') })
   await db.put({
     _id: 'files',
-    _attachments: { 'prose.bin': file('application/octet-stream', prose(30_000)), 'noise.bin': file('image/png', noise(60_000, 7)) }
+    _attachments: { 'prose.txt': file('text/plain', prose(30_000)), 'noise.bin': file('image/png', noise(60_000, 7)) }
   })
   await db.remove(await db.get('doc-000000'))
   const farewell = await db.get('doc-000001')
@@ -104,7 +104,7 @@ async function edit (db) {
   const doc = await db.get('doc-000002')
   await db.put({ ...doc, edited: true })
   const { _rev } = await db.get('files')
-  await db.putAttachment('files', 'later.txt', _rev, Buffer.from('later'), 'image/png')
+  await db.putAttachment('files', 'later.txt', _rev, Buffer.from('later'), 'text/plain')
 }
 
 await check('push: conflicts, deletions and attachments arrive on pouchdb-server', async () => {
@@ -168,7 +168,7 @@ await check('a ring of a client, the server and pouchdb-server ends with the sam
     await db.bulkDocs([...numberedDocs(20, `from-${n}`), { _id: 'shared', from: n }])
     await db.put({
       _id: `file-${n}`,
-      _attachments: { 'file.bin': { content_type: 'image/png', data: noise(5000 + n, n + 1).toString('base64') } }
+      _attachments: { 'file.txt': { content_type: 'text/plain', data: prose(5000 + n).toString('base64') } }
     })
   }
   const { origin, username, password } = new URL(server)

@@ -2,6 +2,7 @@
 //! an answer that is not the wanted one means.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::client::{Body, ClientError, HttpClient, HttpClients, Method, Request, Response};
@@ -33,6 +34,8 @@ pub(super) struct Connection {
     /// Requests that may be under way at once; feeds are not counted.
     permits: Arc<Semaphore>,
     pub(super) retries: Retries,
+    /// The server knows that attachments may be packed, unless it is known not to.
+    takes_packed: AtomicBool,
     /// How long nothing may move on a connection.
     pub(super) patience: Duration,
 }
@@ -117,9 +120,22 @@ impl Connection {
             headers: remote.headers.clone(),
             permits: Arc::new(Semaphore::new(tuning.http_connections)),
             retries: Retries::new(tuning.retries_per_request),
+            takes_packed: AtomicBool::new(true),
             patience,
             address,
         })
+    }
+
+    /// Learns from what the database tells of itself: those that know packed attachments tell their
+    /// disk format as CouchDB does; others, pouchdb-server among them, would keep the packed bytes
+    /// as if they were the attachment.
+    pub(super) fn learn(&self, info: &Map<String, Value>) {
+        let is_couchdb = info.contains_key("disk_format_version");
+        self.takes_packed.store(is_couchdb, Ordering::Relaxed);
+    }
+
+    pub(super) fn takes_packed(&self) -> bool {
+        self.takes_packed.load(Ordering::Relaxed)
     }
 
     /// A call whose answer is JSON.

@@ -65,6 +65,7 @@ impl HttpPeer {
     async fn info(&self) -> Result<PeerInfo, PeerError> {
         let info: Result<Map<String, Value>, _> = self.connection.json(&Call::get("")).await;
         let info = info.map_err(about_database)?;
+        self.connection.learn(&info);
         let instance_start_time = instance_start_time(&info).unwrap_or_else(|| "0".to_owned());
         let update_seq = info.get("update_seq").cloned().unwrap_or_default();
         Ok(PeerInfo { instance_start_time, update_seq })

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::document::Encoding;
 use crate::http::client::{Body, BodyError, BodyStream, Method};
+use crate::http::gzip::{Gunzip, GunzipError};
 use crate::http::multipart::Boundary;
 use crate::http::multipart::writer::{
     self, AttachmentPart, CLOSE, PartEncoding, Subtype, related_head, related_length,
@@ -64,6 +65,8 @@ struct Upload {
     place: Range<usize>,
     /// The database has the attachments up to this generation.
     known: u64,
+    /// The database knows that attachments may be packed.
+    takes_packed: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -100,7 +103,8 @@ impl Upload {
         };
         let known = Ancestry::newest_of(&revisions, &revision.possible_ancestors).unwrap_or(0);
         let (revision, source) = (revision.clone(), source.clone());
-        Ok(Self { revision, source, listed, place, known, state: Arc::default() })
+        let takes_packed = connection.takes_packed();
+        Ok(Self { revision, source, listed, place, known, takes_packed, state: Arc::default() })
     }
 
     async fn attempt(&self, connection: &Connection) -> Result<(), Failed> {
@@ -134,7 +138,7 @@ impl Upload {
         // Without a generation nobody knows which of its revisions had it first.
         let lacking = stubs.filter(|stub| stub.revpos == 0 || stub.revpos > self.known);
         let part = |stub: &Stub| {
-            let is_unpacked = unpacked.contains(&stub.name);
+            let is_unpacked = !self.takes_packed || unpacked.contains(&stub.name);
             let encoding = if is_unpacked { Encoding::Identity } else { stub.encoding };
             Part { stub: stub.clone(), encoding }
         };
@@ -220,13 +224,19 @@ impl Sending {
         let state = self.state.clone();
         let opened = async move {
             let opened = self.source.open(&self.revision, &part.stub).await?;
-            if opened.encoding != part.encoding {
-                lock(&self.state).unpacked.push(part.stub.name.clone());
-                let reason = "the source gives an attachment only unpacked".to_owned();
-                return Err(PeerError::Unreachable(reason));
-            }
+            let bytes = match (opened.encoding, part.encoding) {
+                (Encoding::Identity, Encoding::Gzip) => {
+                    lock(&self.state).unpacked.push(part.stub.name.clone());
+                    let reason = "the source gives an attachment only unpacked".to_owned();
+                    return Err(PeerError::Unreachable(reason));
+                }
+                (Encoding::Gzip, Encoding::Identity) => {
+                    Gunzip::new(opened.bytes).map_err(not_unpacked).boxed()
+                }
+                _ => opened.bytes,
+            };
             let mut left = part.length();
-            Ok(opened.bytes.and_then(move |bytes| {
+            Ok(bytes.and_then(move |bytes| {
                 let fits = left.checked_sub(bytes.len() as u64);
                 left = fits.unwrap_or(0);
                 let too_long = || PeerError::Local("an attachment is too long".to_owned());
@@ -238,6 +248,13 @@ impl Sending {
             BodyError
         };
         opened.boxed().try_flatten_stream().map_err(keep).boxed()
+    }
+}
+
+fn not_unpacked(error: GunzipError<PeerError>) -> PeerError {
+    match error {
+        GunzipError::Source(error) => error,
+        GunzipError::Gzip(error) => PeerError::Local(format!("an attachment's bytes: {error}")),
     }
 }
 

@@ -7,6 +7,7 @@
 mod compare;
 mod couchapps;
 mod functions;
+mod http_peer;
 mod node;
 mod python;
 mod replication;

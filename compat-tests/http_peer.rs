@@ -35,7 +35,8 @@ fn fill(stage: &Stage) {
         json!({"_id": "two", "_rev": format!("2-{id}"), "n": id,
             "_revisions": {"start": 2, "ids": [id, "aa"]}})
     };
-    let docs = json!([conflict("bb"), conflict("cc"), {"_id": "a/b c+d", "x": 1.0}]);
+    let docs =
+        json!([conflict("bb"), conflict("cc"), {"_id": "a/b c+d", "_rev": "1-dd", "x": 1.0}]);
     let body = json!({"new_edits": false, "docs": docs});
     assert_eq!(stage.ask("POST", "/db/_bulk_docs", Some(&body)).status, 201);
     stage.put("/db/_design/d", &json!({"filters": {"f": " function () {} "}}));

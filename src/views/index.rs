@@ -17,7 +17,7 @@ use super::{Blocks, Mapper, ReduceFunction, Reducer, Updater, ViewGroup, ViewsEr
 
 /// The version of what is stored of an index beside its entry. An index of another version is
 /// built anew.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 
 /// What those who wait for an index are told.
 #[derive(Debug, Clone, Default)]

@@ -30,8 +30,9 @@ pub(super) use rows::{Places, Rows};
 /// A block of level 1 has 2^4 rows on average. Tests have smaller blocks, so that few rows make
 /// many levels.
 const ROW_BITS: u32 = if cfg!(test) { 2 } else { 4 };
-/// A block of a higher level has 2^5 parts on average.
-const BITS: u32 = if cfg!(test) { 1 } else { 5 };
+/// A block of a higher level has 2^3 parts on average: fewer make more records, more make reduces
+/// read more parts (`benches/`: `view_reduce_range`, `view_group_level`, `view_million`).
+const BITS: u32 = if cfg!(test) { 1 } else { 3 };
 /// No row begins blocks of a higher level than this.
 const LEVEL_MAX: u8 = 10;
 /// The lowest level that is stored.

@@ -78,7 +78,7 @@ fn failures_say_what_is_wrong() {
     let could_not = |db: &str| format!("could not open http://{there_host}/{db}/");
     check(json!({"source": absent, "target": "db"}), "db_not_found", &could_not("absent"));
     check(json!({"source": "db", "target": absent}), "db_not_found", &could_not("absent"));
-    check(json!({"source": "db", "target": "absent"}), "db_not_found", "could not open");
+    check(json!({"source": "db", "target": "absent"}), "db_not_found", "could not open http://");
     check(json!({"source": "absent", "target": "db"}), "db_not_found", "could not open");
     for address in [&anonymous, &wrong] {
         let reason = format!("unauthorized to access or create database http://{there_host}/db/");

@@ -197,10 +197,20 @@ fn wrong(name: &str, wanted: &str) -> SpecificationError {
     SpecificationError::Parameter(format!("parameter `{name}` must be {wanted}"))
 }
 
+fn is_proxy(address: &str) -> bool {
+    let parts = address.split_once("://");
+    parts.is_some_and(|(scheme, rest)| {
+        matches!(scheme, "http" | "https" | "socks5") && !rest.is_empty()
+    })
+}
+
 /// The proxies of the source and the target.
 fn proxies(body: &Map<String, Value>) -> Result<(Option<&str>, Option<&str>), SpecificationError> {
     let both = text(body, "proxy")?;
     let (source, target) = (text(body, "source_proxy")?, text(body, "target_proxy")?);
+    if [both, source, target].into_iter().flatten().any(|proxy| !is_proxy(proxy)) {
+        return Err(SpecificationError::Address("proxy"));
+    }
     let other = source.map(|_| "source_proxy").or(target.map(|_| "target_proxy"));
     match (both, other) {
         (Some(_), Some(other)) => {
@@ -323,6 +333,8 @@ mod tests {
                 json!({"doc_ids": ["x"], "filter": "a/b"}),
                 "`doc_ids`,`filter`,`selector` are mutually exclusive",
             ),
+            (json!({"proxy": "ftp://p"}), "proxy has an invalid url"),
+            (json!({"source_proxy": "p:3128"}), "proxy has an invalid url"),
             (json!({"source": 5}), "function_clause"),
             (json!({"source": {}}), "endpoint has an invalid url"),
             (json!({"source": "ftp://host/db"}), "endpoint has an invalid url"),

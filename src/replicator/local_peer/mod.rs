@@ -7,6 +7,7 @@ mod changes;
 mod read;
 mod write;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +21,7 @@ use crate::config::DefaultSecurity;
 use crate::database::{CreateOptions, Database, DatabaseError, DatabaseName, LocalEdit, Registry};
 use crate::design::Functions;
 use crate::document::DocId;
+use crate::http::path::encode_segment;
 
 use super::attachments::AttachmentSource;
 use super::peer::{
@@ -55,17 +57,24 @@ impl LocalPeer {
         Self { server, name, user, told_of: Arc::default() }
     }
 
+    /// Where the database is: CouchDB names its own ones so in messages.
+    fn address(&self) -> String {
+        let chttpd = &self.server.config.snapshot().chttpd;
+        let address = SocketAddr::new(chttpd.bind_address, chttpd.port);
+        format!("http://{address}/{}/", encode_segment(self.name.as_str()))
+    }
+
     /// The database, if the user may see it.
     fn open(&self) -> Result<Arc<Database>, PeerError> {
         let db = self.server.registry.get(&self.name).map_err(|error| self.failed(error))?;
-        let refused = |_| PeerError::Unauthorized(self.name.to_string());
+        let refused = |_| PeerError::Unauthorized(self.address());
         security(&db).require_member(&self.user).map_err(refused)?;
         Ok(db)
     }
 
     fn failed(&self, error: DatabaseError) -> PeerError {
         match error {
-            DatabaseError::NotFound => PeerError::NotFound(self.name.to_string()),
+            DatabaseError::NotFound => PeerError::NotFound(self.address()),
             DatabaseError::Overloaded => PeerError::Unreachable(error.to_string()),
             other => PeerError::Local(other.to_string()),
         }
@@ -114,7 +123,7 @@ impl From<ChangesError> for PeerError {
 
 impl Peer for LocalPeer {
     fn name(&self) -> String {
-        self.name.to_string()
+        self.address()
     }
 
     fn info(&self) -> Answer<'_, PeerInfo> {
@@ -131,7 +140,7 @@ impl Peer for LocalPeer {
     fn create<'a>(&'a self, options: &'a CreateTarget) -> Answer<'a, ()> {
         Box::pin(async move {
             if !self.user.is_server_admin() {
-                return Err(PeerError::Unauthorized(self.name.to_string()));
+                return Err(PeerError::Unauthorized(self.address()));
             }
             let peer = self.clone();
             let options = CreateOptions {

@@ -17,8 +17,6 @@ pub struct ReplicatorSettings {
     pub max_history: usize,
     /// A job that ran for this long before it crashed was healthy.
     pub health_threshold: Duration,
-    /// Documents say too when their replications start and crash.
-    pub update_docs: bool,
     pub worker_processes: usize,
     pub worker_batch_size: usize,
     pub http_connections: usize,
@@ -46,7 +44,6 @@ impl ReplicatorSettings {
             max_churn: section.number("max_churn", 20, 0..=1_000_000),
             max_history: section.number("max_history", 20, 1..=1000),
             health_threshold: Duration::from_secs(health),
-            update_docs: section.boolean("update_docs", false),
             worker_processes: section.number("worker_processes", 4, 1..=64),
             worker_batch_size: section.number("worker_batch_size", 500, 1..=10_000),
             http_connections: section.number("http_connections", 20, 1..=200),

@@ -36,6 +36,11 @@ pub struct Server {
 impl Server {
     /// Starts the server on `folder` (RocksDB storage) and waits until it is ready.
     pub fn start(folder: &Path, port: Port) -> Self {
+        Self::start_with(folder, port, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(folder: &Path, port: Port, arguments: &[String]) -> Self {
         let log = log_path(folder);
         let mut child = Command::new(env!("CARGO_BIN_EXE_settee"))
             .args(["serve", "--bind", "127.0.0.1", "--storage", "rocksdb"])
@@ -43,6 +48,7 @@ impl Server {
             .args(["--port", &port.argument()])
             .arg("--data-dir")
             .arg(folder.join("data"))
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(append_to(&log))

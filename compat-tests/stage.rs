@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -25,8 +26,14 @@ pub type Headers<'a> = &'a [(&'a str, &'a str)];
 
 impl Stage {
     pub fn new() -> Self {
+        Self::with(|_| Vec::new())
+    }
+
+    /// With the arguments that `prepare` answers, once it has put into the folder what they name.
+    pub fn with(prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::start(folder.path(), Port::Free);
+        let arguments = prepare(folder.path());
+        let server = Server::start_with(folder.path(), Port::Free, &arguments);
         let stage = Self { client: Client::new(server.port()), server, folder };
         assert_eq!(stage.ask("PUT", "/db", None).status, 201);
         stage
@@ -39,6 +46,11 @@ impl Stage {
         server.kill();
         let server = Server::start(folder.path(), Port::Same(port));
         Self { client, server, folder }
+    }
+
+    /// Where its data lies, in `data`, and what was prepared.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// What the server has logged.

@@ -10,12 +10,14 @@ impl App {
         let settings = self.config.snapshot();
         let security = SecurityObject::default_object(settings.couchdb.default_security);
         self.registry.set_default_security(security.to_json().into_bytes().into());
+        let limits = self.registry.limits();
+        limits.set_stem_interactive_updates(settings.couchdb.stem_interactive_updates);
         self.views.set_query_server(settings.query_server);
         log::set_level(settings.log.level);
         let sandbox = self.functions.sandbox();
         sandbox.set_time_limit(settings.couchdb.os_process_timeout);
         sandbox.set_idle_limit(settings.query_server.os_process_idle_limit);
-        for warning in &settings.warnings {
+        for warning in self.config.new_warnings() {
             tracing::warn!("configuration: {warning}");
         }
     }

@@ -10,6 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::app::{StartOptions, Storage};
 use crate::config::{LogLevel, Override};
 
+use super::config_show::Show;
+
 /// A CouchDB-compatible replicating document database server.
 #[derive(Debug, Parser)]
 #[command(name = "settee", version, arg_required_else_help = true)]
@@ -22,6 +24,15 @@ pub struct Settee {
 pub enum Command {
     /// Start the server
     Serve(Serve),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every setting, where it comes from, and what is wrong
+    Show(Show),
 }
 
 /// `settee serve`.
@@ -39,8 +50,9 @@ pub struct Serve {
     /// A server admin's account
     #[arg(long, value_name = "NAME:PASSWORD", env = "SETTEE_ADMIN", hide_env_values = true)]
     pub admin: Option<Admin>,
-    /// An ini file to read before the data folder's local.ini; may be given several times
-    #[arg(long, value_name = "FILE.ini", env = "SETTEE_CONFIG", value_delimiter = ',')]
+    /// An ini file, or a folder of them such as CouchDB's etc, to read before the data folder's
+    /// local.ini; may be given several times
+    #[arg(long, value_name = "FILE.ini|DIR", env = "SETTEE_CONFIG", value_delimiter = ',')]
     pub config: Vec<PathBuf>,
     /// Where databases are kept
     #[arg(long, value_name = "KIND", env = "SETTEE_STORAGE", default_value = "rocksdb")]
@@ -146,6 +158,7 @@ mod tests {
         let words = ["settee", "serve"].into_iter().chain(arguments.split_whitespace());
         match Settee::try_parse_from(words) {
             Ok(Settee { command: Command::Serve(serve) }) => Ok(serve),
+            Ok(other) => Err(format!("{other:?}")),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -36,6 +36,10 @@ pub struct CouchdbSettings {
     pub maintenance_mode: MaintenanceMode,
     /// Up to so many ids, a `_doc_ids` filter looks the documents up instead of scanning.
     pub changes_doc_ids_optimization_threshold: u64,
+    /// Whether edits of clients shorten revision trees to `_revs_limit`; replicated ones always do.
+    pub stem_interactive_updates: bool,
+    /// Whether this node was set up to stand alone.
+    pub single_node: bool,
     /// How long a design function may run.
     pub os_process_timeout: Duration,
 }
@@ -66,6 +70,8 @@ impl CouchdbSettings {
                 1000,
                 0..=u64::MAX,
             ),
+            stem_interactive_updates: section.boolean("stem_interactive_updates", true),
+            single_node: section.boolean("single_node", false),
             os_process_timeout: Duration::from_millis(section.number(
                 "os_process_timeout",
                 5000,

@@ -1,24 +1,43 @@
 //! Typed reading of ini values with fallback sections, defaults and warnings.
 
+#[cfg(test)]
+use std::cell::RefCell;
+#[cfg(test)]
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::Values;
 
-/// A value that could not be used, so that the default holds. It never repeats the value, which
+/// A setting that does not do what whoever set it will expect. It never repeats the value, which
 /// may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     pub section: String,
     pub key: String,
-    /// What would have been right, as in "is not EXPECTED".
-    pub expected: &'static str,
+    pub problem: Problem,
+}
+
+/// Why a setting does not do what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// The value could not be used; this would have been right.
+    NotUsable(&'static str),
+    /// Neither CouchDB nor settee has such a key.
+    Unknown,
+    /// It asks for this, which the server does not have.
+    Missing(&'static str),
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{}] {} is not {}; the default holds", self.section, self.key, self.expected)
+        write!(f, "[{}] {} ", self.section, self.key)?;
+        match self.problem {
+            Problem::NotUsable(expected) => write!(f, "is not {expected}; the default holds"),
+            Problem::Unknown => write!(f, "is no known setting; nothing reads it"),
+            Problem::Missing(what) => write!(f, "asks for {what}, which this server does not have"),
+        }
     }
 }
 
@@ -26,16 +45,30 @@ impl fmt::Display for Warning {
 pub struct Reader<'v> {
     values: &'v Values,
     warnings: Vec<Warning>,
+    /// Sections and keys that were looked for.
+    #[cfg(test)]
+    pub asked: RefCell<BTreeSet<(String, String)>>,
 }
 
 impl<'v> Reader<'v> {
     pub fn new(values: &'v Values) -> Self {
-        Self { values, warnings: Vec::new() }
+        Self {
+            values,
+            warnings: Vec::new(),
+            #[cfg(test)]
+            asked: RefCell::default(),
+        }
     }
 
     /// A section, and the older sections in which a key is looked for when the first lacks it.
     pub fn section<'r>(&'r mut self, names: &'r [&'r str]) -> Section<'r> {
-        Section { names, values: self.values, warnings: &mut self.warnings }
+        Section {
+            names,
+            values: self.values,
+            warnings: &mut self.warnings,
+            #[cfg(test)]
+            asked: &self.asked,
+        }
     }
 
     pub fn values(&self) -> &'v Values {
@@ -52,6 +85,8 @@ pub struct Section<'r> {
     names: &'r [&'r str],
     values: &'r Values,
     warnings: &'r mut Vec<Warning>,
+    #[cfg(test)]
+    asked: &'r RefCell<BTreeSet<(String, String)>>,
 }
 
 impl<'r> Section<'r> {
@@ -113,10 +148,15 @@ impl<'r> Section<'r> {
 
     /// Records that a part of a value could not be used.
     pub fn warn(&mut self, section: &str, key: &str, expected: &'static str) {
-        self.warnings.push(Warning { section: section.to_owned(), key: key.to_owned(), expected });
+        let problem = Problem::NotUsable(expected);
+        self.warnings.push(Warning { section: section.to_owned(), key: key.to_owned(), problem });
     }
 
     fn find(&self, key: &str) -> Option<(&'r str, &'r str)> {
+        #[cfg(test)]
+        for name in self.names {
+            self.asked.borrow_mut().insert(((*name).to_owned(), key.to_owned()));
+        }
         let values = self.values;
         self.names.iter().find_map(|&name| {
             let value = values.get(name)?.get(key)?.as_str();

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::reader::Reader;
 use super::{
     AttachmentsSettings, AuthSettings, ChttpdSettings, CorsSettings, CouchdbSettings, CspSettings,
-    LockoutSettings, LogSettings, PasswordsCacheSettings, PurgeSettings, QueryServerSettings,
-    ReplicatorSettings, UuidsSettings, Values, VhostsSettings, Warning,
+    DiskMonitorSettings, FrameOptions, LockoutSettings, LogSettings, PasswordsCacheSettings,
+    PurgeSettings, QueryServerSettings, ReplicatorSettings, UuidsSettings, Values, VhostsSettings,
+    Warning, catalogue,
 };
 
 /// What the server obeys. A value of this type never changes.
@@ -29,11 +30,14 @@ pub struct Settings {
     pub query_server: QueryServerSettings,
     pub replicator: ReplicatorSettings,
     pub csp: CspSettings,
+    /// `[x_frame_options]`, where `[chttpd] enable_xframe_options` turns it on.
+    pub frame_options: FrameOptions,
+    pub disk_monitor: DiskMonitorSettings,
     pub log: LogSettings,
     /// `[admins]`: account name to password hash.
     pub admins: BTreeMap<String, String>,
-    /// `[vendor] name`, if an ini file gives one.
-    pub vendor_name: Option<String>,
+    /// `[vendor]`: what the welcome says of who made the server.
+    pub vendor: BTreeMap<String, String>,
     /// Every value that could not be used.
     pub warnings: Vec<Warning>,
 }
@@ -42,24 +46,36 @@ impl Settings {
     /// Reads all sections; what is missing or unusable has its default.
     pub fn read(values: &Values) -> Self {
         let mut reader = Reader::new(values);
+        let mut settings = Self::read_with(&mut reader);
+        settings.warnings = reader.into_warnings();
+        settings.warnings.extend(catalogue::warnings(values));
+        settings
+    }
+
+    /// As [`Self::read`], without the warnings.
+    pub(super) fn read_with(reader: &mut Reader<'_>) -> Self {
+        let section = |name: &str| reader.values().get(name).cloned().unwrap_or_default();
+        let (admins, vendor) = (section("admins"), section("vendor"));
         Self {
-            couchdb: CouchdbSettings::read(&mut reader),
-            chttpd: ChttpdSettings::read(&mut reader),
-            cors: CorsSettings::read(&mut reader),
-            auth: AuthSettings::read(&mut reader),
-            lockout: LockoutSettings::read(&mut reader),
-            passwords_cache: PasswordsCacheSettings::read(&mut reader),
-            uuids: UuidsSettings::read(&mut reader),
-            vhosts: VhostsSettings::read(&mut reader),
-            attachments: AttachmentsSettings::read(&mut reader),
-            purge: PurgeSettings::read(&mut reader),
-            query_server: QueryServerSettings::read(&mut reader),
-            replicator: ReplicatorSettings::read(&mut reader),
-            csp: CspSettings::read(&mut reader),
-            log: LogSettings::read(&mut reader),
-            admins: values.get("admins").cloned().unwrap_or_default(),
-            vendor_name: reader.section(&["vendor"]).text("name").map(str::to_owned),
-            warnings: reader.into_warnings(),
+            couchdb: CouchdbSettings::read(reader),
+            chttpd: ChttpdSettings::read(reader),
+            cors: CorsSettings::read(reader),
+            auth: AuthSettings::read(reader),
+            lockout: LockoutSettings::read(reader),
+            passwords_cache: PasswordsCacheSettings::read(reader),
+            uuids: UuidsSettings::read(reader),
+            vhosts: VhostsSettings::read(reader),
+            attachments: AttachmentsSettings::read(reader),
+            purge: PurgeSettings::read(reader),
+            query_server: QueryServerSettings::read(reader),
+            replicator: ReplicatorSettings::read(reader),
+            csp: CspSettings::read(reader),
+            frame_options: FrameOptions::read(reader),
+            disk_monitor: DiskMonitorSettings::read(reader),
+            log: LogSettings::read(reader),
+            admins,
+            vendor,
+            warnings: Vec::new(),
         }
     }
 }

@@ -5,12 +5,12 @@
 //! settings, and so are invisible to `get`, as in CouchDB. A change is on disk before it shows.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::persist::{self, Missing};
-use super::{ConfigError, Settings, ini};
+use super::{ConfigError, Settings, Sources, Warning, ini};
 
 /// Section name -> key -> value, as ini files and changes set them.
 pub type Values = BTreeMap<String, BTreeMap<String, String>>;
@@ -38,7 +38,7 @@ impl Override {
 }
 
 /// The lowest file, part of the program.
-const DEFAULT_INI: &str = include_str!("default.ini");
+pub(super) const DEFAULT_INI: &str = include_str!("default.ini");
 
 /// Whether a change outlives the process (`X-Couch-Persist`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +55,10 @@ pub struct Config {
 }
 
 struct Store {
-    files: Vec<PathBuf>,
-    local_ini: Option<PathBuf>,
-    overrides: Vec<Override>,
+    sources: Sources,
     layers: Layers,
+    /// The warnings that somebody was told of.
+    told: Vec<Warning>,
 }
 
 #[derive(Default)]
@@ -72,8 +72,8 @@ struct Layers {
 }
 
 impl Config {
-    /// Reads `files` (which must exist), then `local_ini` (which need not) and lays the overrides
-    /// on top.
+    /// Reads `files` (files and folders, which must exist), then `local_ini` (which need not) and
+    /// lays the overrides on top.
     pub fn open(
         files: &[PathBuf],
         local_ini: PathBuf,
@@ -88,13 +88,14 @@ impl Config {
     }
 
     fn build(
-        files: Vec<PathBuf>,
+        paths: Vec<PathBuf>,
         local_ini: Option<PathBuf>,
         overrides: Vec<Override>,
     ) -> Result<Self, ConfigError> {
-        let layers = Layers::read(&files, local_ini.as_deref(), &overrides)?;
+        let sources = Sources { paths, local_ini, overrides };
+        let layers = Layers::read(&sources)?;
         let settings = RwLock::new(Arc::new(Settings::read(&layers.live)));
-        let store = Mutex::new(Store { files, local_ini, overrides, layers });
+        let store = Mutex::new(Store { sources, layers, told: Vec::new() });
         Ok(Self { store, settings, version: AtomicU64::new(1) })
     }
 
@@ -171,7 +172,7 @@ impl Config {
     /// Reads all files anew and forgets what lived in memory only. On an error nothing changes.
     pub fn reload(&self) -> Result<(), ConfigError> {
         let mut store = self.lock();
-        store.layers = Layers::read(&store.files, store.local_ini.as_deref(), &store.overrides)?;
+        store.layers = Layers::read(&store.sources)?;
         self.publish(&store);
         Ok(())
     }
@@ -180,6 +181,14 @@ impl Config {
     pub fn plain_text_admins(&self) -> Vec<(String, String)> {
         let admins = self.section("admins");
         admins.into_iter().filter(|(_, text)| !text.is_empty() && !is_password_hash(text)).collect()
+    }
+
+    /// What is wrong with the settings and was not answered here before.
+    pub fn new_warnings(&self) -> Vec<Warning> {
+        let warnings = self.snapshot().warnings.clone();
+        let mut store = self.lock();
+        let told = std::mem::replace(&mut store.told, warnings.clone());
+        warnings.into_iter().filter(|warning| !told.contains(warning)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Store> {
@@ -197,31 +206,26 @@ impl Config {
 impl Store {
     /// Edits what the file holds now, so that a change made by hand meanwhile is kept.
     fn write(&self, section: &str, key: &str, edit: ini::Edit<'_>) -> Result<(), ConfigError> {
-        let Some(path) = &self.local_ini else { return Ok(()) };
+        let Some(path) = &self.sources.local_ini else { return Ok(()) };
         let text = persist::read(path, Missing::IsEmpty)?;
         persist::replace(path, &ini::edit(&text, section, key, edit))
     }
 }
 
 impl Layers {
-    fn read(
-        files: &[PathBuf],
-        local_ini: Option<&Path>,
-        overrides: &[Override],
-    ) -> Result<Self, ConfigError> {
+    fn read(sources: &Sources) -> Result<Self, ConfigError> {
         let mut layers = Self::default();
-        if local_ini.is_some() {
-            apply(&mut layers.files, ini::parse(DEFAULT_INI));
-        }
-        for path in files {
-            apply(&mut layers.files, ini::parse(&persist::read(path, Missing::IsError)?));
+        let mut read = sources.read()?;
+        let local_ini = read.pop();
+        for (_, entries) in read {
+            apply(&mut layers.files, entries);
         }
         layers.disk = layers.files.clone();
-        if let Some(path) = local_ini {
-            apply(&mut layers.disk, ini::parse(&persist::read(path, Missing::IsEmpty)?));
+        if let Some((_, entries)) = local_ini {
+            apply(&mut layers.disk, entries);
         }
         layers.live = layers.disk.clone();
-        for set in overrides {
+        for set in &sources.overrides {
             put(&mut layers.live, &set.section, &set.key, &set.value);
         }
         Ok(layers)

@@ -290,7 +290,7 @@ fn later_layers_win() {
     assert_eq!(settings.chttpd.bind_address.to_string(), "0.0.0.0");
     assert_eq!(settings.couchdb.max_document_size, 8_000_000);
     assert_eq!(settings.attachments.compression_level, 8);
-    assert_eq!(settings.vendor_name.as_deref(), Some("The Apache Software Foundation"));
+    assert_eq!(settings.vendor["name"], "The Apache Software Foundation");
 }
 
 #[test]

@@ -33,14 +33,17 @@ const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// `GET /`.
 pub fn welcome(request: &Request) -> Answer {
     request.allow(&[Method::GET], "GET,HEAD")?;
-    let vendor = request.settings.vendor_name.as_deref().unwrap_or("settee");
+    let vendor = match &request.settings.vendor {
+        none if none.is_empty() => json!({"name": "settee", "version": env!("CARGO_PKG_VERSION")}),
+        vendor => json!(vendor),
+    };
     respond::ok(&json!({
         "couchdb": "Welcome",
         "version": API_VERSION,
         "git_sha": "settee",
         "uuid": request.app.uuid,
         "features": FEATURES,
-        "vendor": {"name": vendor, "version": env!("CARGO_PKG_VERSION")},
+        "vendor": vendor,
     }))
 }
 

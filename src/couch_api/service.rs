@@ -12,7 +12,7 @@ use axum::http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, h
 use axum::response::Response;
 
 use crate::app::SharedApp;
-use crate::config::Settings;
+use crate::config::{FrameOptions, Settings};
 use crate::http::path;
 
 use super::body_time::BodyTime;
@@ -64,6 +64,7 @@ pub async fn serve_request(
     let origin = cors::Origin::of(&parts);
     let refusal = login::Refusal::of(&parts);
     let wishes = Wishes::of(&parts, &settings);
+    let frame_options = frame_options(&parts, &settings);
     let time = BodyTime::default();
     let mut response = match (origin.preflight(&parts, &settings), &wishes) {
         (Some(response), _) => response,
@@ -75,6 +76,9 @@ pub async fn serve_request(
     };
     origin.allow(&mut response, &settings);
     finish(&mut response, &settings);
+    if let Some(frame_options) = frame_options {
+        response.headers_mut().insert(header::X_FRAME_OPTIONS, frame_options);
+    }
     if !short_headers {
         let headers = response.headers_mut();
         headers.insert(BODY_TIME, HeaderValue::from(time.ms()));
@@ -95,6 +99,15 @@ pub async fn serve_request(
         "served"
     );
     Ok(response)
+}
+
+fn frame_options(parts: &Parts, settings: &Settings) -> Option<HeaderValue> {
+    if settings.frame_options == FrameOptions::Off {
+        return None;
+    }
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = format!("http://{}", host.unwrap_or_default());
+    HeaderValue::from_str(&settings.frame_options.header(&host)?).ok()
 }
 
 /// The client's own id where it is short and harmless, else ten hexadecimal digits.

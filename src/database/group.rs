@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::document::rev_hash::{recreated_rev_hash, rev_hash};
 use crate::document::revtree::RevTree;
-use crate::document::{Attachment, DocId, Rev, RevHash};
+use crate::document::{Attachment, DocId, Rev, RevHash, Revisions};
 use crate::storage::values::{self, Change, EventKind, Head, Local, State};
 use crate::storage::{Batch, Durability, Expect, StorageError, Table, keys};
 
@@ -36,6 +36,16 @@ struct Working {
     external_bytes: u64,
     /// Whether it takes a new sequence.
     touched: bool,
+}
+
+/// A revision whose place in the tree is known.
+struct Revision<'a> {
+    deleted: bool,
+    path: &'a Revisions,
+    attachments: Vec<Attachment>,
+    body: &'a [u8],
+    /// Whether the tree is shortened to `_revs_limit`.
+    stems: bool,
 }
 
 /// The works of one batch on their way.
@@ -246,17 +256,14 @@ impl<'a> Group<'a> {
                 apply::path_below(below.as_ref(), RevHash::Md5(hash))
             }
         };
-        self.merge(edit.id, edit.deleted, &path, attachments, &edit.body)
+        let stems = generation.is_none() || self.db.limits.stem_interactive_updates();
+        let revision =
+            Revision { deleted: edit.deleted, path: &path, attachments, body: &edit.body, stems };
+        self.merge(edit.id, revision)
     }
 
-    fn merge(
-        &mut self,
-        id: DocId,
-        deleted: bool,
-        path: &crate::document::Revisions,
-        attachments: Vec<Attachment>,
-        body: &[u8],
-    ) -> Result<EditOutcome, DatabaseError> {
+    fn merge(&mut self, id: DocId, revision: Revision<'_>) -> Result<EditOutcome, DatabaseError> {
+        let Revision { deleted, path, attachments, body, stems } = revision;
         let (Some(rev), Some(working)) = (path.newest(), self.heads.get_mut(&id)) else {
             return Ok(EditOutcome::Conflict);
         };
@@ -272,7 +279,7 @@ impl<'a> Group<'a> {
             (self.state.external_bytes + live).saturating_sub(working.external_bytes);
         self.state.obsolete_bytes += obsolete;
         working.external_bytes = live;
-        let removed = working.tree.stem(self.db.revs_limit());
+        let removed = if stems { working.tree.stem(self.db.revs_limit()) } else { Vec::new() };
         if !std::mem::replace(&mut working.touched, true) {
             self.touched.push(id.clone());
         }

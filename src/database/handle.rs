@@ -18,7 +18,7 @@ use super::pending::Pendings;
 use super::rank::Ranks;
 use super::shared_pages::SharedPages;
 use super::writer::{Queue, Setting};
-use super::{DatabaseError, DatabaseName, Seq, WriteRules};
+use super::{DatabaseError, DatabaseName, Limits, Seq, WriteRules};
 
 /// The revisions a branch keeps unless `_revs_limit` says otherwise.
 pub const REVS_LIMIT: u64 = 1000;
@@ -63,6 +63,7 @@ pub(super) struct Shared {
     pub designs: Arc<DesignCache>,
     pub validator: Arc<dyn Validator>,
     pub rules: Arc<dyn WriteRules>,
+    pub limits: Arc<Limits>,
 }
 
 /// A database that is open. There is one handle a database at a time; the registry sees to it.
@@ -86,6 +87,7 @@ pub struct Database {
     pub(super) validator: Arc<dyn Validator>,
     /// Those for this database, if any.
     pub(super) rules: Option<Arc<dyn WriteRules>>,
+    pub(super) limits: Arc<Limits>,
     pub(super) compaction: Mutex<Option<Compaction>>,
 }
 
@@ -137,6 +139,7 @@ impl Database {
             designs: Designs::new(shared.designs.clone()),
             validator: shared.validator.clone(),
             rules,
+            limits: shared.limits.clone(),
             compaction: Mutex::default(),
         })
     }

@@ -17,6 +17,7 @@ mod error;
 mod events;
 mod group;
 mod handle;
+mod limits;
 mod name;
 mod pending;
 mod purge;
@@ -42,6 +43,7 @@ pub use edit::{Base, Edit, EditAttachment, EditOutcome, LocalEdit, LocalOutcome,
 pub use error::DatabaseError;
 pub use events::EventRow;
 pub use handle::{Database, Info, Published, PurgeInfo};
+pub use limits::Limits;
 pub use name::{DatabaseName, NameError};
 pub use purge::PurgeOutcome;
 pub use registry::{CreateOptions, Registry};

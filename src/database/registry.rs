@@ -18,7 +18,9 @@ use super::attachments::remove_upload;
 use super::events::Events;
 use super::handle::{Shared, creation_error, write_creation};
 use super::rules::NoRules;
-use super::{Compaction, Database, DatabaseError, DatabaseName, EventRow, Reply, WriteRules};
+use super::{
+    Compaction, Database, DatabaseError, DatabaseName, EventRow, Limits, Reply, WriteRules,
+};
 
 /// Handles kept open for databases that nobody uses at the moment.
 const IDLE_HANDLES_MAX: usize = 4096;
@@ -93,6 +95,7 @@ impl Registry {
                 designs: Arc::default(),
                 validator,
                 rules: Arc::new(NoRules),
+                limits: Arc::default(),
             },
             open: Mutex::default(),
             numbers: Mutex::new(Numbers { next, reserved: next }),
@@ -110,6 +113,12 @@ impl Registry {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<DatabaseName, Arc<Database>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What all databases obey; it may be changed at any time.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
     }
 
     /// What databases are created with from now on.

@@ -364,6 +364,33 @@ fn ranks_count_live_documents_and_follow_the_writer() {
 }
 
 #[test]
+fn clients_edits_need_not_shorten_the_tree() {
+    let Fixture { registry, db, .. } = fixture();
+    let revisions = |doc: &str| db.head(&id(doc)).unwrap().unwrap().tree.nodes().len();
+    db.set_revs_limit(2).unwrap().wait().unwrap();
+    let edits = |doc: &str| {
+        let mut rev = put(&db, doc, Base::New, "{}");
+        for _ in 0..3 {
+            rev = put(&db, doc, Base::On(rev), "{}");
+        }
+        rev
+    };
+    edits("short");
+    assert_eq!(revisions("short"), 2);
+    registry.limits().set_stem_interactive_updates(false);
+    let rev = edits("long");
+    assert_eq!(revisions("long"), 4);
+    put(
+        &db,
+        "long",
+        replicated(&format!("{} x", rev.to_string().split_once('-').unwrap().1)),
+        "{}",
+    );
+    put(&db, "path", replicated("a b c"), "{}");
+    assert_eq!(revisions("path"), 2);
+}
+
+#[test]
 fn the_engine_outlives_a_handle_with_everything_in_it() {
     let Fixture { engine, registry, db } = fixture();
     put(&db, "a", Base::New, r#"{"n":1}"#);

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::document::{DocId, Document, Rev, encode};
-use crate::mango::selector::{FieldPath, Found, Projection, Selector, SelectorError};
+use crate::mango::fields;
+use crate::mango::selector::{FieldPath, Projection, Selector, SelectorError};
 
 use super::FunctionFilter;
 
@@ -93,13 +94,7 @@ impl SelectorFilter {
             return None;
         }
         let value = read(&self.showing, document, conflicts)?;
-        let mut projected = Value::Object(Map::new());
-        for field in &self.fields {
-            if let Found::Value(found) = field.find(&value) {
-                place(&mut projected, field, found);
-            }
-        }
-        Some(projected)
+        Some(fields::extract(&value, &self.fields))
     }
 }
 
@@ -109,17 +104,4 @@ fn read(projection: &Projection, document: &Document, conflicts: &[Rev]) -> Opti
     let extras = encode::Extras { conflicts, ..encode::Extras::default() };
     encode::write_document(&mut text, document, &extras);
     projection.read(&text)
-}
-
-/// Puts a value into an object at a path of objects.
-fn place(into: &mut Value, path: &FieldPath, found: &Value) {
-    let mut at = into;
-    for piece in path.pieces() {
-        if !at.is_object() {
-            *at = Value::Object(Map::new());
-        }
-        let Value::Object(entries) = at else { return };
-        at = entries.entry(&**piece).or_insert(Value::Null);
-    }
-    *at = found.clone();
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::reader::Reader;
 use super::{
     AttachmentsSettings, AuthSettings, ChttpdSettings, CorsSettings, CouchdbSettings, CspSettings,
-    DiskMonitorSettings, FrameOptions, LockoutSettings, LogSettings, PasswordsCacheSettings,
-    PurgeSettings, QueryServerSettings, ReplicatorSettings, UuidsSettings, Values, VhostsSettings,
-    Warning, catalogue,
+    DiskMonitorSettings, FrameOptions, LockoutSettings, LogSettings, MangoSettings,
+    PasswordsCacheSettings, PurgeSettings, QueryServerSettings, ReplicatorSettings, UuidsSettings,
+    Values, VhostsSettings, Warning, catalogue,
 };
 
 /// What the server obeys. A value of this type never changes.
@@ -34,6 +34,7 @@ pub struct Settings {
     pub frame_options: FrameOptions,
     pub disk_monitor: DiskMonitorSettings,
     pub log: LogSettings,
+    pub mango: MangoSettings,
     /// `[admins]`: account name to password hash.
     pub admins: BTreeMap<String, String>,
     /// `[vendor]`: what the welcome says of who made the server.
@@ -73,6 +74,7 @@ impl Settings {
             frame_options: FrameOptions::read(reader),
             disk_monitor: DiskMonitorSettings::read(reader),
             log: LogSettings::read(reader),
+            mango: MangoSettings::read(reader),
             admins,
             vendor,
             warnings: Vec::new(),

@@ -15,6 +15,7 @@ use crate::document::incoming::{BulkError, IncomingError};
 use crate::document::{DocIdError, RevError};
 use crate::http::gzip::GzipError;
 use crate::http::path::PathError;
+use crate::mango::error::{Fault, MangoError};
 use crate::mango::selector::SelectorError;
 use crate::replicator::{ReplicationError, SpecificationError};
 use crate::sandbox::{CallError, CompileError, PoolError};
@@ -85,8 +86,6 @@ pub enum ApiError {
     IllegalPartition { reason: &'static str },
     #[error("Temporary views are not supported in CouchDB")]
     Gone,
-    #[error("this feature is not yet implemented")]
-    NotImplemented,
     /// What CouchDB answers when one of its functions has no clause for a value.
     #[error("{0}")]
     UnknownError(&'static str),
@@ -125,6 +124,9 @@ pub enum ApiError {
     Views(#[from] ViewsError),
     #[error(transparent)]
     Selector(#[from] SelectorError),
+    /// A query or an index that is refused.
+    #[error(transparent)]
+    Mango(MangoError),
     #[error(transparent)]
     Auth(#[from] AuthError),
     /// What is asked for is no replication.
@@ -147,6 +149,17 @@ pub enum ApiError {
 impl From<ReplicationError> for ApiError {
     fn from(error: ReplicationError) -> Self {
         Self::Replication(Box::new(error))
+    }
+}
+
+impl From<MangoError> for ApiError {
+    fn from(error: MangoError) -> Self {
+        match error {
+            MangoError::Selector(error) => error.into(),
+            MangoError::Database(error) => error.into(),
+            MangoError::Views(error) => error.into(),
+            error => Self::Mango(error),
+        }
     }
 }
 
@@ -238,7 +251,6 @@ impl ApiError {
             }
             Self::IllegalPartition { .. } => (StatusCode::BAD_REQUEST, "illegal_partition"),
             Self::Gone => (StatusCode::GONE, "gone"),
-            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "not_implemented"),
             Self::UnknownError(_) => (StatusCode::INTERNAL_SERVER_ERROR, "unknown_error"),
             Self::PlainError(_) => (StatusCode::INTERNAL_SERVER_ERROR, "error"),
             Self::Incoming(error) => (StatusCode::BAD_REQUEST, incoming(error)),
@@ -250,6 +262,7 @@ impl ApiError {
             Self::Function(error) => function(error),
             Self::Views(error) => views(error),
             Self::Selector(error) => selector(error),
+            Self::Mango(error) => mango(error),
             Self::Auth(error) => auth(*error),
             Self::Specification(error) => describe_specification(error),
             Self::Replication(error) => describe_failure(error),
@@ -265,6 +278,15 @@ impl ApiError {
         };
         (status, error.into(), reason)
     }
+}
+
+fn mango(error: &MangoError) -> (StatusCode, &'static str) {
+    let status = match error.fault() {
+        Fault::Client => StatusCode::BAD_REQUEST,
+        Fault::Server => StatusCode::INTERNAL_SERVER_ERROR,
+        Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, error.name().unwrap_or("unknown_error"))
 }
 
 fn name(error: &NameError) -> &'static str {

@@ -86,10 +86,3 @@ pub fn shards(request: &Request) -> Answer {
         Some(_) => respond::ok(&json!({"range": range, "nodes": [NODE]})),
     }
 }
-
-/// Resources of queries that this server does not answer yet.
-pub fn later_post(request: &Request) -> Answer {
-    request.allow(&[Method::POST], "POST")?;
-    request.require_json()?;
-    Err(ApiError::NotImplemented)
-}

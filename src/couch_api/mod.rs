@@ -33,6 +33,7 @@ mod listings;
 mod local_docs;
 mod login;
 mod maintenance;
+mod mango;
 mod multipart_put;
 mod node;
 mod open_revs;

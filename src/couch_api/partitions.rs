@@ -12,7 +12,7 @@ use crate::document::{DocId, Rev};
 
 use super::all_docs;
 use super::error::ApiError;
-use super::maintenance;
+use super::mango;
 use super::request::Request;
 use super::respond::{self, Answer};
 use super::router::{self, Role};
@@ -44,7 +44,8 @@ pub async fn partition(request: Request, db: Arc<Database>, role: Role) -> Answe
     let path: Vec<&str> = request.path.iter().skip(1).map(String::as_str).collect();
     match path.as_slice() {
         ["_all_docs"] => all_docs::all_docs(request, db).await,
-        ["_find" | "_explain"] => maintenance::later_post(&request),
+        ["_find"] => mango::find(request, db).await,
+        ["_explain"] => mango::explain(request, db).await,
         ["_design", _, action, ..] if action.starts_with('_') => {
             router::route_design(request, db, role).await
         }

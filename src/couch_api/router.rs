@@ -16,11 +16,23 @@ use super::respond::Answer;
 use super::{
     all_dbs, all_docs, attachment_read, attachment_write, bulk_docs, bulk_get, changes, databases,
     db_updates, design_docs, documents, documents_write, functions, local_docs, login, maintenance,
-    node, partitions, purge, replicate, replicator_docs, revisions, scheduler, server_info,
+    mango, node, partitions, purge, replicate, replicator_docs, revisions, scheduler, server_info,
     settings, views,
 };
 
 const DOCUMENT_METHODS: &str = "DELETE,GET,HEAD,POST,PUT,COPY";
+
+/// What shows many documents, or parts of them: in system databases it is for server admins.
+const OF_ADMINS_IN_SYSTEM_DATABASES: [&str; 8] = [
+    "_all_docs",
+    "_changes",
+    "_design_docs",
+    "_local_docs",
+    "_find",
+    "_explain",
+    "_index",
+    "_partition",
+];
 
 /// Finds the handler of a request and runs it.
 pub async fn route(request: Request) -> Answer {
@@ -91,7 +103,7 @@ async fn route_database(request: Request) -> Answer {
     let db = request.database()?;
     let system = db.name().is_system();
     let second = request.path.get(1).map_or("", String::as_str);
-    if system && matches!(second, "_all_docs" | "_changes" | "_design_docs" | "_local_docs") {
+    if system && OF_ADMINS_IN_SYSTEM_DATABASES.contains(&second) {
         request.require_server_admin()?;
     }
     let role = authorise(&request, &db)?;
@@ -122,7 +134,9 @@ async fn route_database(request: Request) -> Answer {
         [_, "_sync_shards"] => maintenance::sync_shards(&request),
         [_, "_shards", ..] => maintenance::shards(&request),
         [_, "_temp_view"] => Err(ApiError::Gone),
-        [_, "_find" | "_explain"] => maintenance::later_post(&request),
+        [_, "_find"] => mango::find(request, db).await,
+        [_, "_explain"] => mango::explain(request, db).await,
+        [_, "_index", ..] => mango::index(request, db, role).await,
         [_, "_partition", ..] => partitions::partition(request, db, role).await,
         [_, "_local", ..] => route_local(request, db).await,
         [_, "_design", ..] => route_design(request, db, role).await,

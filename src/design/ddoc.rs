@@ -61,6 +61,12 @@ impl Ddoc {
         self.body.contains_key("validate_doc_update")
     }
 
+    /// Its attachments as stubs, by their names.
+    #[must_use]
+    pub fn attachments(&self) -> &Map<String, Value> {
+        &self.attachments
+    }
+
     /// Its functions outside of views.
     pub fn program(&self) -> &Program {
         self.program.get_or_init(|| {

@@ -1,4 +1,5 @@
-//! JSON values as Erlang prints them with `~w`, which CouchDB's Mango errors show to clients.
+//! JSON values as Erlang prints them with `~w` and `~p`, which CouchDB's Mango errors show to
+//! clients.
 //!
 //! Output is cut at `TEXT_BYTES_MAX`: an argument of any size may be wrong, and a string costs
 //! four times its length here. Depth is that of the value, which the JSON parser limits.
@@ -14,8 +15,27 @@ const TEXT_BYTES_MAX: usize = 64 * 1024;
 
 /// Prints a JSON value as the Erlang term CouchDB keeps it in: `{[{<<97>>,1}]}` for `{"a":1}`.
 pub fn print(value: &Value) -> String {
+    print_with(value, print_binary)
+}
+
+/// The same with texts in quotes where they are printable: `{[{<<"a">>,1}]}`. Erlang would break
+/// lines of more than 80 characters.
+pub fn print_readable(value: &Value) -> String {
+    print_with(value, |out, text| {
+        let is_printable = |byte: u8| matches!(byte, 8..=13 | 27 | 32..=126);
+        if text.is_empty() || !text.bytes().all(is_printable) {
+            return print_binary(out, text);
+        }
+        let _ = write!(out, "<<{}>>", Value::from(text));
+    })
+}
+
+/// Prints a text.
+type PrintText = fn(&mut String, &str);
+
+fn print_with(value: &Value, print_text: PrintText) -> String {
     let mut out = String::new();
-    print_value(&mut out, value);
+    print_value(&mut out, value, print_text);
     if out.len() > TEXT_BYTES_MAX {
         out.truncate(TEXT_BYTES_MAX);
         out.push_str("...");
@@ -23,7 +43,7 @@ pub fn print(value: &Value) -> String {
     out
 }
 
-fn print_value(out: &mut String, value: &Value) {
+fn print_value(out: &mut String, value: &Value, print_text: PrintText) {
     if out.len() > TEXT_BYTES_MAX {
         return;
     }
@@ -32,23 +52,23 @@ fn print_value(out: &mut String, value: &Value) {
         Value::Bool(true) => out.push_str("true"),
         Value::Bool(false) => out.push_str("false"),
         Value::Number(number) => print_number(out, number),
-        Value::String(text) => print_binary(out, text),
+        Value::String(text) => print_text(out, text),
         Value::Array(elements) => {
             out.push('[');
-            print_separated(out, elements, print_value);
+            print_separated(out, elements, |out, value| print_value(out, value, print_text));
             out.push(']');
         }
-        Value::Object(entries) => print_object(out, entries),
+        Value::Object(entries) => print_object(out, entries, print_text),
     }
 }
 
-fn print_object(out: &mut String, entries: &Map<String, Value>) {
+fn print_object(out: &mut String, entries: &Map<String, Value>, print_text: PrintText) {
     out.push_str("{[");
     print_separated(out, entries, |out, (name, value)| {
         out.push('{');
-        print_binary(out, name);
+        print_text(out, name);
         out.push(',');
-        print_value(out, value);
+        print_value(out, value, print_text);
         out.push('}');
     });
     out.push_str("]}");
@@ -107,6 +127,20 @@ mod tests {
         ];
         for (value, text) in table {
             assert_eq!(print(&value), text);
+        }
+    }
+
+    #[test]
+    fn readable_terms_quote_texts() {
+        let table = [
+            (json!("x"), r#"<<"x">>"#),
+            (json!(""), "<<>>"),
+            (json!("é"), "<<195,169>>"),
+            (json!("a\"b"), r#"<<"a\"b">>"#),
+            (json!([{"a": "up"}]), r#"[{[{<<"a">>,<<"up">>}]}]"#),
+        ];
+        for (value, text) in table {
+            assert_eq!(print_readable(&value), text);
         }
     }
 

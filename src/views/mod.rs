@@ -27,7 +27,8 @@ pub use group::{Collation, View, ViewGroup};
 pub use index::{Index, IndexInfo, Reached};
 pub use mapper::{MakeMapper, Mapper};
 pub use query::{
-    Grouping, MapHeader, MapReader, MapRow, RangeQuery, ReduceReader, ReduceRow, ReducedValue,
+    Grouping, KeySpan, MapHeader, MapReader, MapRow, RangeQuery, ReduceReader, ReduceRow,
+    ReducedValue,
 };
 pub use reduce::{ReduceFunction, ReduceGroup, ReduceInput, ReducedState, Reducer};
 pub use registry::Views;

@@ -286,8 +286,8 @@ pub(super) const SECTIONS: &[Section] = &[
         name: "mango",
         keys: &[
             accepted("index_all_disabled", "false"),
-            accepted("default_limit", "25"),
-            accepted("index_scan_warning_threshold", "10"),
+            honoured("default_limit", "25"),
+            honoured("index_scan_warning_threshold", "10"),
         ],
         others: Others::Unknown,
     },

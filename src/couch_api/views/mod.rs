@@ -21,7 +21,7 @@ use crate::design::Ddoc;
 
 pub use list_rows::ListRows;
 pub use prepared::{Prepared, ViewAt, parameters};
-pub use wait::build_ahead;
+pub use wait::{build_ahead, wait_until_current};
 
 use super::all_docs::queries;
 use super::error::ApiError;

@@ -106,6 +106,7 @@ impl ViewAt {
             inclusive_end: query.inclusive_end,
             direction: query.direction,
             keys,
+            spans: None,
             skip: query.skip,
             limit: query.limit.unwrap_or(u64::MAX),
             partition: query.partition.clone(),

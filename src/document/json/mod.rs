@@ -12,7 +12,7 @@ mod float;
 pub(super) mod number;
 pub(super) mod reader;
 pub(super) mod string;
-pub(super) mod term;
+pub mod term;
 #[cfg(test)]
 pub mod tests;
 pub(super) mod text;

@@ -40,6 +40,13 @@ impl Projection {
         Self { names: names.map(|names| names.into_iter().map(Box::from).collect()) }
     }
 
+    /// Whether no member of interest is one of the server's own, which bodies do not have.
+    #[must_use]
+    pub fn is_of_bodies(&self) -> bool {
+        let names = self.names.as_deref();
+        names.is_some_and(|names| names.iter().all(|name| !name.starts_with('_')))
+    }
+
     /// Reads the members of interest of a document's JSON text, as an object.
     ///
     /// `None` where the text is no JSON or one of these members cannot be held as a value (it is

@@ -8,7 +8,7 @@ use crate::storage::view_keys::{write_document_bound, write_partition};
 use crate::views::Collation;
 use crate::views::blocks::{PlaceRange, Places};
 
-use super::RangeQuery;
+use super::{KeySpan, RangeQuery};
 
 /// The first bytes that sort after all that begin with `prefix`; none where there are none.
 pub fn after_all(prefix: &[u8]) -> Option<Vec<u8>> {
@@ -45,20 +45,29 @@ impl PlaceRange {
 impl RangeQuery {
     /// How many ranges are asked for, one after the other.
     pub(super) fn ranges(&self) -> usize {
-        self.keys.as_ref().map_or(1, Vec::len)
+        match (&self.spans, &self.keys) {
+            (Some(spans), _) => spans.len(),
+            (None, Some(keys)) => keys.len(),
+            (None, None) => 1,
+        }
     }
 
     /// One of the ranges.
     pub(super) fn range(&self, at: usize, places: Places) -> Option<PlaceRange> {
+        let mut partition = Vec::new();
+        if let (true, Some(name)) = (places.partitioned, &self.partition) {
+            write_partition(&mut partition, name);
+        }
+        if let Some(spans) = &self.spans {
+            let KeySpan { start, end } = spans.get(at)?;
+            let place = |key: &[u8]| [&partition, key].concat();
+            return Some(PlaceRange { start: place(start), end: Some(place(end)) });
+        }
         let (start_key, end_key) = match &self.keys {
             Some(keys) => (Some(keys.get(at)?), Some(keys.get(at)?)),
             None if at == 0 => (self.start_key.as_ref(), self.end_key.as_ref()),
             None => return None,
         };
-        let mut partition = Vec::new();
-        if let (true, Some(name)) = (places.partitioned, &self.partition) {
-            write_partition(&mut partition, name);
-        }
         let prefix = |key: &Value| {
             let mut prefix = partition.clone();
             match places.collation {

@@ -42,6 +42,18 @@ impl MapReader {
         }
     }
 
+    /// How many rows the query has, whatever is skipped or the limit is. What whole blocks have is
+    /// not counted row by row.
+    ///
+    /// # Errors
+    /// As [`Self::header`].
+    pub fn count(&self) -> Result<u64, ViewsError> {
+        match Source::open(&self.index, self.view)? {
+            Some(source) => self.cursor.count(&source),
+            None => Ok(0),
+        }
+    }
+
     /// Shows the next rows, until the visitor has enough of them; it has seen the row that it
     /// breaks at. Returns whether more may come. Each page is a snapshot of its own.
     ///
@@ -134,6 +146,13 @@ impl MapCursor {
             }
         };
         Ok(MapHeader { total_rows, offset, seq })
+    }
+
+    pub(super) fn count(&self, source: &Source<'_>) -> Result<u64, ViewsError> {
+        let tree = source.tree();
+        let ranges = (0..self.query.ranges()).map_while(|at| self.query.range(at, source.places));
+        let counts = ranges.filter(|range| !range.is_empty());
+        counts.map(|range| source.count_between(&tree, &range)).sum()
     }
 
     pub(super) fn page(

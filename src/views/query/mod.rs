@@ -14,8 +14,10 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use crate::database::Direction;
+use crate::storage::view_keys::write_document_bound;
 
 use super::Collation;
+use bounds::after_all;
 
 pub use map::MapReader;
 pub use reduce::ReduceReader;
@@ -35,10 +37,34 @@ pub struct RangeQuery {
     /// Rows of these keys, one key after the other in this order, in the place of a range. A key
     /// that is there twice shows its rows twice; one without rows shows none.
     pub keys: Option<Vec<Value>>,
+    /// Rows of these spans, one after the other in this order, in the place of everything above
+    /// but the direction, which is that inside each span.
+    pub spans: Option<Vec<KeySpan>>,
     pub skip: u64,
     pub limit: u64,
     /// The one partition that is asked, of a partitioned index.
     pub partition: Option<String>,
+}
+
+/// Rows by the bytes of their collation keys (and what follows these in places): from `start` to
+/// before `end`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySpan {
+    pub start: Vec<u8>,
+    pub end: Vec<u8>,
+}
+
+impl KeySpan {
+    /// The rows of one document with one key, JSON.
+    #[must_use]
+    pub fn of_row(collation: Collation, key: &str, id: &str) -> Self {
+        let mut start = Vec::new();
+        collation.write_key_of_text(&mut start, key);
+        write_document_bound(&mut start, id);
+        // A key ends with a byte that is not the last one.
+        let end = after_all(&start).unwrap_or_default();
+        Self { start, end }
+    }
 }
 
 impl Default for RangeQuery {
@@ -51,6 +77,7 @@ impl Default for RangeQuery {
             inclusive_end: true,
             direction: Direction::Forward,
             keys: None,
+            spans: None,
             skip: 0,
             limit: u64::MAX,
             partition: None,

@@ -81,16 +81,20 @@ impl<'a> Source<'a> {
         if place.is_empty() {
             return Ok(0);
         }
-        let before = PlaceRange { start: Vec::new(), end: Some(place.to_vec()) };
+        self.count_between(tree, &PlaceRange { start: Vec::new(), end: Some(place.to_vec()) })
+    }
+
+    /// How many rows a range has.
+    pub fn count_between(&self, tree: &Tree<'_>, range: &PlaceRange) -> Result<u64, ViewsError> {
         if !self.summarised {
-            return self.count(&before);
+            return self.count(range);
         }
-        let cover = tree.cover(&before, None)?;
-        let mut rank = cover.count;
+        let cover = tree.cover(range, None)?;
+        let mut rows = cover.count;
         for partial in &cover.partial {
-            rank += self.count(partial)?;
+            rows += self.count(partial)?;
         }
-        Ok(rank)
+        Ok(rows)
     }
 
     fn count(&self, range: &PlaceRange) -> Result<u64, ViewsError> {

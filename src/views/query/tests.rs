@@ -258,6 +258,7 @@ fn query() -> impl Strategy<Value = RangeQuery> {
                 inclusive_end,
                 direction,
                 keys,
+                spans: None,
                 skip,
                 limit,
                 partition,

@@ -51,7 +51,11 @@ pub fn indexable_fields(selector: &Node) -> Vec<&str> {
 
 fn collect_indexable<'s>(node: &'s Node, fields: &mut Vec<&'s str>) {
     match node {
-        Node::And(parts) => parts.iter().for_each(|part| collect_indexable(part, fields)),
+        Node::And(parts) => {
+            for part in parts {
+                collect_indexable(part, fields);
+            }
+        }
         Node::Field(path, condition) if is_bound(condition) => fields.push(path.text()),
         _ => {}
     }
@@ -77,7 +81,9 @@ pub fn named_fields(selector: &Node) -> Vec<&str> {
 fn collect_named<'s>(node: &'s Node, fields: &mut Vec<&'s str>) {
     match node {
         Node::And(parts) | Node::Or(parts) | Node::Nor(parts) => {
-            parts.iter().for_each(|part| collect_named(part, fields));
+            for part in parts {
+                collect_named(part, fields);
+            }
         }
         Node::Not(part) => collect_named(part, fields),
         Node::Field(path, _) => fields.push(path.text()),

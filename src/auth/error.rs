@@ -54,7 +54,9 @@ pub enum AuthErrorKind {
     BadRequest,
     Unauthorized,
     Forbidden,
+    NotFound,
     InternalServerError,
+    MisconfiguredServer,
 }
 
 impl AuthError {

@@ -12,12 +12,14 @@ mod cookie;
 mod cookie_date;
 mod error;
 mod hash;
+mod jwt;
 mod lockout;
 mod password;
 mod secret;
 mod security;
 #[cfg(test)]
 mod tests;
+mod totp;
 mod user;
 
 pub use admins::{NewAdmin, create_first_admin, hash_plain_text_admins, set_admin};
@@ -26,7 +28,9 @@ pub use authenticate::{
 };
 pub use cookie::Scheme;
 pub use error::{AuthError, AuthErrorKind};
+pub use jwt::{JwtError, JwtVerifier, KeySet};
 pub use password::PasswordHash;
 pub use secret::ensure_cookie_secret;
 pub use security::{Access, Group, SecurityError, SecurityObject};
+pub use totp::Totp;
 pub use user::{UserCtx, UserRecord};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::reader::Reader;
 use super::{
     AttachmentsSettings, AuthSettings, ChttpdSettings, CorsSettings, CouchdbSettings, CspSettings,
-    DiskMonitorSettings, FrameOptions, LockoutSettings, LogSettings, MangoSettings,
+    DiskMonitorSettings, FrameOptions, JwtSettings, LockoutSettings, LogSettings, MangoSettings,
     PasswordsCacheSettings, PurgeSettings, QueryServerSettings, ReplicatorSettings, UuidsSettings,
     Values, VhostsSettings, Warning, catalogue,
 };
@@ -18,6 +18,8 @@ pub struct Settings {
     pub cors: CorsSettings,
     /// `[chttpd_auth]`.
     pub auth: AuthSettings,
+    /// `[jwt_auth]` and `[jwt_keys]`.
+    pub jwt: JwtSettings,
     /// `[chttpd_auth_lockout]`.
     pub lockout: LockoutSettings,
     /// `[couch_passwords_cache]`.
@@ -62,6 +64,7 @@ impl Settings {
             chttpd: ChttpdSettings::read(reader),
             cors: CorsSettings::read(reader),
             auth: AuthSettings::read(reader),
+            jwt: JwtSettings::read(reader),
             lockout: LockoutSettings::read(reader),
             passwords_cache: PasswordsCacheSettings::read(reader),
             uuids: UuidsSettings::read(reader),

@@ -422,6 +422,10 @@ fn auth(error: AuthError) -> (StatusCode, &'static str) {
         AuthErrorKind::BadRequest => (StatusCode::BAD_REQUEST, "bad_request"),
         AuthErrorKind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
         AuthErrorKind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+        AuthErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+        AuthErrorKind::MisconfiguredServer => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "misconfigured_server")
+        }
         AuthErrorKind::InternalServerError => {
             (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error")
         }

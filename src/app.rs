@@ -13,7 +13,9 @@ use crate::replicator::Replicator;
 use crate::views::Views;
 
 mod apply;
+pub mod backup;
 mod clock;
+pub mod control;
 pub mod log;
 pub mod recent_log;
 mod start;

@@ -11,6 +11,7 @@ use crate::app::{StartOptions, Storage};
 use crate::config::{LogLevel, Override};
 
 use super::config_show::Show;
+use super::store::{Backup, Compact, Restore, Verify};
 
 /// A CouchDB-compatible replicating document database server.
 #[derive(Debug, Parser)]
@@ -24,6 +25,14 @@ pub struct Settee {
 pub enum Command {
     /// Start the server
     Serve(Serve),
+    /// Back a server up while it runs, or while it does not
+    Backup(Backup),
+    /// Make a data folder out of a backup
+    Restore(Restore),
+    /// Check every record of a data folder or of a backup
+    Verify(Verify),
+    /// Reclaim the space of what is deleted or replaced
+    Compact(Compact),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

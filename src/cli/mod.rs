@@ -3,6 +3,7 @@
 mod arguments;
 mod config_show;
 mod serve;
+mod store;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -26,6 +27,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let ended: Result<(), Box<dyn Error>> = match settee.command {
         Command::Serve(arguments) => serve::run(&arguments).map_err(Into::into),
+        Command::Backup(arguments) => store::back_up(&arguments).map_err(Into::into),
+        Command::Restore(arguments) => store::restore(&arguments).map_err(Into::into),
+        Command::Verify(arguments) => store::verify(&arguments).map_err(Into::into),
+        Command::Compact(arguments) => store::compact(&arguments).map_err(Into::into),
         Command::Config(ConfigCommand::Show(show)) => {
             config_show::run(&show, &matches).map_err(Into::into)
         }

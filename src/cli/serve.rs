@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{self, SharedApp, StartError, Started, log};
+use crate::app::{self, SharedApp, StartError, Started, control, log};
 use crate::auth::NewAdmin;
 use crate::config::LogLevel;
 use crate::server;
@@ -42,17 +43,18 @@ pub fn run(arguments: &Serve) -> Result<(), ServeError> {
         introduce(&admin)?;
     }
     let runtime = Runtime::new()?;
-    let served = runtime.block_on(serve(app));
+    let served = runtime.block_on(serve(app, arguments.data_dir.clone()));
     runtime.shutdown_timeout(LAST_WORK_TIME_MAX);
     served
 }
 
-async fn serve(app: SharedApp) -> Result<(), ServeError> {
+async fn serve(app: SharedApp, data_dir: PathBuf) -> Result<(), ServeError> {
     let chttpd = app.config.snapshot().chttpd.clone();
     let address = SocketAddr::new(chttpd.bind_address, chttpd.port);
     let listener =
         server::bind(address).map_err(|source| ServeError::Listen { address, source })?;
     let signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+    tokio::spawn(control::listen(app.clone(), data_dir));
     say(&format!("settee is ready at http://{}/\n", listener.local_addr()?))?;
     Ok(server::serve(app, listener, stopped(signals)).await?)
 }

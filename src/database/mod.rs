@@ -29,6 +29,7 @@ mod rules;
 mod seq;
 mod settle;
 mod shared_pages;
+mod verify;
 mod writer;
 
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use registry::{CreateOptions, Registry};
 pub use rules::WriteRules;
 pub use seq::{Seq, SeqError};
 pub use shared_pages::{PageKey, SharedPage, SharedPages};
+pub use verify::{Checked, Findings, each, verify};
 pub use writer::{Driver, Reply};
 
 #[cfg(test)]

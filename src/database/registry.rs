@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::ops::{Bound, ControlFlow};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::{broadcast, watch};
@@ -222,6 +223,21 @@ impl Registry {
         let mut busy: Vec<_> = busy.collect();
         busy.sort_by(|(one, _), (two, _)| one.name().cmp(two.name()));
         busy
+    }
+
+    /// Makes a store in `folder` out of everything that is committed now.
+    ///
+    /// # Errors
+    /// Where the engine keeps nothing on disk, or cannot write there.
+    pub fn checkpoint(&self, folder: &Path) -> Result<(), DatabaseError> {
+        Ok(self.shared.engine.checkpoint(folder)?)
+    }
+
+    /// Lets the engine reclaim the space of all that was deleted, in every table.
+    pub fn compact_store(&self) {
+        for table in Table::ALL {
+            self.shared.engine.compact(table, &KeyRange::prefix(&[]));
+        }
     }
 
     /// Shows the names of `range` in byte order, or against it, until told to stop.

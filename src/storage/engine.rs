@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use thiserror::Error;
 
@@ -85,6 +86,8 @@ pub enum StorageError {
     Corrupt { table: &'static str, what: &'static str },
     #[error("a precondition of the batch does not hold")]
     Precondition,
+    #[error("this engine keeps nothing on disk")]
+    NotOnDisk,
 }
 
 /// Keys from `start` (inclusive) to `end` (exclusive).
@@ -196,6 +199,13 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Reclaims the space of deleted records in `range`.
     fn compact(&self, table: Table, range: &KeyRange);
+
+    /// Makes a store of its own in `folder`, which must not exist, out of what is committed now.
+    /// On the same file system it shares the files that never change.
+    ///
+    /// # Errors
+    /// [`StorageError::NotOnDisk`] where there are no files to share.
+    fn checkpoint(&self, folder: &Path) -> Result<(), StorageError>;
 
     /// Makes everything committed durable; the engine is not used afterwards.
     fn close(&self) -> Result<(), StorageError>;

@@ -120,6 +120,12 @@ pub fn event_of(name: &str) -> Vec<u8> {
     [&[catalogue_tag::EVENT_OF], name.as_bytes()].concat()
 }
 
+/// Catalogue: the sequences of all databases' newest events.
+#[must_use]
+pub fn newest_events() -> KeyRange {
+    KeyRange::prefix(&[catalogue_tag::EVENT_OF])
+}
+
 /// Catalogue: `5 db blob` → nothing; there while an upload is not yet part of a document.
 #[must_use]
 pub fn upload(db: DbNumber, blob: BlobId) -> Vec<u8> {
@@ -257,6 +263,28 @@ pub fn blob(db: DbNumber, digest: Digest) -> Vec<u8> {
     key.push(blob_tag::BLOB);
     key.extend_from_slice(&digest.0);
     key
+}
+
+/// Blobs: all blobs of a database.
+#[must_use]
+pub fn blobs(db: DbNumber) -> KeyRange {
+    let mut prefix = of_database(db, 1);
+    prefix.push(blob_tag::BLOB);
+    KeyRange::prefix(&prefix)
+}
+
+/// The digest in a key of [`blobs`].
+#[must_use]
+pub fn blob_digest(key: &[u8]) -> Option<Digest> {
+    Some(Digest(key.get(9..)?.try_into().ok()?))
+}
+
+/// Blobs: the references to all blobs of a database.
+#[must_use]
+pub fn all_references(db: DbNumber) -> KeyRange {
+    let mut prefix = of_database(db, 1);
+    prefix.push(blob_tag::REFERENCE);
+    KeyRange::prefix(&prefix)
 }
 
 /// Blobs: `db 2 digest id-terminated rev` → nothing; a revision that refers to the blob.

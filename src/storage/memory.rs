@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -132,6 +133,10 @@ impl Engine for MemoryEngine {
     }
 
     fn compact(&self, _table: Table, _range: &KeyRange) {}
+
+    fn checkpoint(&self, _: &Path) -> Result<(), StorageError> {
+        Err(StorageError::NotOnDisk)
+    }
 
     fn close(&self) -> Result<(), StorageError> {
         Ok(())

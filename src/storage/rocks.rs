@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     DBRecoveryMode, FlushOptions, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch,
@@ -62,6 +63,22 @@ impl RocksEngine {
         let db = DB::open_cf_descriptors(&server_options(options), folder, families)
             .map_err(engine_error)?;
         Ok(Self { db, stripes: (0..STRIPES).map(|_| Mutex::new(())).collect() })
+    }
+
+    /// Opens the store in `folder` to read it, as a backup is. Every block that is read is checked
+    /// against its checksum.
+    ///
+    /// # Errors
+    /// Where there is no store of this format.
+    pub fn open_read_only(folder: &Path) -> Result<Self, StorageError> {
+        let cache = Cache::new_lru_cache(RocksOptions::default().block_cache_bytes);
+        let families = Table::ALL
+            .map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, &cache)));
+        let mut options = Options::default();
+        options.set_max_open_files(512);
+        let db = DB::open_cf_descriptors_read_only(&options, folder, families, false)
+            .map_err(engine_error)?;
+        Ok(Self { db, stripes: Vec::new() })
     }
 
     fn family(&self, table: Table) -> Result<&ColumnFamily, StorageError> {
@@ -252,6 +269,11 @@ impl Engine for RocksEngine {
         if let Ok(family) = self.family(table) {
             self.db.compact_range_cf(family, Some(&range.start), Some(&range.end));
         }
+    }
+
+    fn checkpoint(&self, folder: &Path) -> Result<(), StorageError> {
+        let checkpoint = Checkpoint::new(&self.db).map_err(engine_error)?;
+        checkpoint.create_checkpoint(folder).map_err(engine_error)
     }
 
     fn close(&self) -> Result<(), StorageError> {

@@ -20,6 +20,7 @@ mod query;
 mod reduce;
 mod registry;
 mod updater;
+pub mod verify;
 
 pub use blocks::{Blocks, RowChange};
 pub use error::ViewsError;

@@ -3,6 +3,8 @@
 //! Every batch expects the entry as the last one has left it and the database to be there, so an
 //! index that was dropped, or whose database was deleted, gets no more records.
 
+use std::path::Path;
+
 use crate::collation::collator_version;
 use crate::database::DatabaseError;
 use crate::document::DocId;
@@ -280,6 +282,10 @@ impl Engine for Guarded<'_, '_> {
 
     fn compact(&self, table: Table, range: &KeyRange) {
         self.0.index.engine().compact(table, range);
+    }
+
+    fn checkpoint(&self, folder: &Path) -> Result<(), StorageError> {
+        self.0.index.engine().checkpoint(folder)
     }
 
     fn close(&self) -> Result<(), StorageError> {

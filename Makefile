@@ -1,5 +1,6 @@
 # make run    build the server and start it on http://127.0.0.1:5984, data in ./data
 # make test   everything that CI checks
+# make fuzz   look for inputs that break parsers, FUZZ_SECONDS for each
 # make bench  measure
 # make deps   install what building and testing need
 
@@ -20,9 +21,14 @@ AIOCOUCH_VERSION := 4.0.1
 AIOCOUCH := $(CACHE)/aiocouch-$(AIOCOUCH_VERSION)
 COUCHAPP_VERSION := 1.3.4
 COUCHAPP := $(CACHE)/cmscouchapp-$(COUCHAPP_VERSION)
+BOOTSTRAP_VERSION := 15.1.0
+BOOTSTRAP := $(CACHE)/couchdb-bootstrap-$(BOOTSTRAP_VERSION)
+CARGO_FUZZ_VERSION := 0.13.2
+FUZZ_TARGETS := multipart json_splice keys revtree selectors ini
+FUZZ_SECONDS ?= 60
 NODE_MODULES := compat-tests/node/node_modules/.package-lock.json
 
-.PHONY: run test bench deps build-packages test-packages
+.PHONY: run test fuzz bench deps build-packages test-packages
 
 run: build-packages
 	cargo build --release --locked
@@ -36,10 +42,19 @@ test: deps
 	cargo-deny --offline check bans licenses sources
 	cargo test --release --locked
 
+# Without a sanitizer stable Rust will do: there is no unsafe code. Two targets at a time.
+fuzz: $(CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	CARGO_TARGET_DIR="$(CACHE)/fuzz" cargo fuzz build --sanitizer none
+	printf '%s\n' $(FUZZ_TARGETS) | CARGO_TARGET_DIR="$(CACHE)/fuzz" xargs -P 2 -I TARGET \
+	  cargo fuzz run --sanitizer none TARGET -- \
+	  -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_funcs=0 -verbosity=0 -print_final_stats=1
+
 bench: build-packages
 	ulimit -n $$(ulimit -Hn) && cargo bench --locked --bench server
 
-deps: build-packages test-packages $(NODE_MODULES) $(AIOCOUCH)/ready $(COUCHAPP)/ready $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)
+deps: build-packages test-packages $(NODE_MODULES) $(AIOCOUCH)/ready $(COUCHAPP)/ready \
+  $(BOOTSTRAP)/ready $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)
 	cargo fetch --locked
 
 build-packages:
@@ -73,6 +88,20 @@ $(COUCHAPP)/ready: compat-tests/couchapp-requirements.txt
 	rm -rf "$(COUCHAPP)"
 	python3 -m venv "$(COUCHAPP)"
 	"$(COUCHAPP)/bin/pip" install --quiet -r compat-tests/couchapp-requirements.txt
+	touch $@
+
+$(BOOTSTRAP)/ready: compat-tests/couchdb-bootstrap/package.json compat-tests/couchdb-bootstrap/package-lock.json
+	rm -rf "$(BOOTSTRAP)"
+	mkdir -p "$(BOOTSTRAP)"
+	cp $^ "$(BOOTSTRAP)"
+	cd "$(BOOTSTRAP)" && npm ci --ignore-scripts --no-audit --no-fund
+	chmod +x "$(BOOTSTRAP)/node_modules/couchdb-bootstrap/cli.js"
+	touch $@
+
+$(CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION):
+	CARGO_TARGET_DIR="$(CACHE)/tools/target" cargo install --locked --root "$(CACHE)/tools" \
+	  cargo-fuzz@$(CARGO_FUZZ_VERSION)
+	rm -rf "$(CACHE)/tools/target"
 	touch $@
 
 $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION):

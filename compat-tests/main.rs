@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod backup;
+mod bootstrap;
 mod compare;
 mod configuration;
 mod couchapps;

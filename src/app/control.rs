@@ -103,9 +103,10 @@ async fn serve(app: &SharedApp, stream: UnixStream) -> io::Result<()> {
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
     write.write_all(&line).await?;
-    if made.is_some() {
+    if let Some(made) = made {
         // Until the client is done with it.
         read.read_line(&mut String::new()).await?;
+        drop(made);
     }
     Ok(())
 }

@@ -69,7 +69,7 @@ pub enum Edit<'a> {
 /// The text with one key changed. All other sections, keys and comments stay as they are.
 pub fn edit(text: &str, section: &str, key: &str, edit: Edit<'_>) -> String {
     let mut new_line = match edit {
-        Edit::Set(value) => Some(format!("{key} = {value}").trim_end().to_owned()),
+        Edit::Set(value) => Some(format!("{key} = {}", value.trim()).trim_end().to_owned()),
         Edit::Hide => Some(format!("{key} =")),
         Edit::Remove => None,
     };

@@ -1,6 +1,7 @@
 //! Asking the server that runs on a data folder.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -10,6 +11,14 @@ use super::StoreError;
 
 /// A connection to the server; what it made goes when this is dropped.
 pub struct Connection(BufReader<UnixStream>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The server closes its side once it has cleaned up, or is gone.
+        let _ = self.0.get_ref().shutdown(Shutdown::Write);
+        let _ = io::copy(&mut self.0, &mut io::sink());
+    }
+}
 
 /// The server on a data folder; `None` where none runs.
 ///

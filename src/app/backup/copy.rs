@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::manifest::BackupFile;
@@ -111,8 +112,7 @@ fn through(
         each(bytes)?;
         length += read as u64;
     }
-    let digits = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((length, digits))
+    Ok((length, HEXLOWER.encode(&hasher.finalize())))
 }
 
 /// Files of a backup hold password hashes and secrets: they are their owner's.

@@ -11,7 +11,7 @@ use crate::storage::{StorageError, Table, keys};
 use super::{Checked, Findings, each};
 
 /// What the bodies of a database refer to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Referred {
     /// Pairs of a revision and the bytes of an attachment that it has.
     pub references: u64,
@@ -77,7 +77,7 @@ fn check_tree(
 ) {
     let leaves = head.tree.leaves();
     let is_winner = |node: &&Node| node.rev() == summary.winner && node.deleted == summary.deleted;
-    if leaves.first().copied().filter(is_winner).is_none() {
+    if !leaves.first().is_some_and(is_winner) {
         findings.problem(db.name, format_args!("{id}: its winner is not the best of its leaves"));
     }
     for leaf in leaves.into_iter().filter(|leaf| !leaf.stored) {

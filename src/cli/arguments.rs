@@ -1,8 +1,8 @@
 //! What can be said on the command line and in the environment.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -24,7 +24,9 @@ pub struct Settee {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start the server
-    Serve(Serve),
+    Serve(Box<Serve>),
+    /// Ask a running server whether it is up; for containers and scripts
+    Health(Health),
     /// Back a server up while it runs, or while it does not
     Backup(Backup),
     /// Make a data folder out of a backup
@@ -36,6 +38,29 @@ pub enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+/// `settee health`.
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Address where the server listens [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDR", env = "SETTEE_BIND", value_parser = bind_address)]
+    bind: Option<IpAddr>,
+    /// Port where the server listens
+    #[arg(long, value_name = "N", env = "SETTEE_PORT", default_value = "5984")]
+    port: u16,
+}
+
+impl Health {
+    /// Where to ask.
+    pub fn address(&self) -> SocketAddr {
+        let address = match self.bind {
+            Some(IpAddr::V6(any)) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            Some(address) if !address.is_unspecified() => address,
+            _ => Ipv4Addr::LOCALHOST.into(),
+        };
+        SocketAddr::new(address, self.port)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,11 +94,23 @@ pub struct Serve {
     /// How much is logged: debug, info, notice, warning, error ... none [default: info]
     #[arg(long, value_name = "LEVEL", env = "SETTEE_LOG_LEVEL", value_parser = log_level)]
     pub log_level: Option<Level>,
+    /// Certificate chain in PEM: the server speaks HTTPS too
+    #[arg(long, value_name = "FILE", env = "SETTEE_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate in PEM
+    #[arg(long, value_name = "FILE", env = "SETTEE_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Port of HTTPS; 0 picks a free one [default: 6984]
+    #[arg(long, value_name = "N", env = "SETTEE_TLS_PORT")]
+    pub tls_port: Option<u16>,
     /// As CouchDB's containers have it
     #[arg(long, hide = true, env = "COUCHDB_USER", requires = "couchdb_password")]
     couchdb_user: Option<String>,
     #[arg(long, hide = true, env = "COUCHDB_PASSWORD", requires = "couchdb_user")]
     couchdb_password: Option<String>,
+    /// What session cookies are signed with
+    #[arg(long, hide = true, env = "COUCHDB_SECRET", hide_env_values = true)]
+    couchdb_secret: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -132,6 +169,10 @@ fn bind_address(text: &str) -> Result<IpAddr, &'static str> {
     }
 }
 
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
 impl Serve {
     /// What the app is started with. Flags and variables win over every file.
     pub fn start_options(&self) -> StartOptions {
@@ -142,6 +183,12 @@ impl Serve {
         set("chttpd", "bind_address", self.bind.map(|address| address.to_string()));
         set("chttpd", "port", self.port.map(|port| port.to_string()));
         set("log", "level", self.log_level.as_ref().map(|level| level.word.clone()));
+        let tls = self.tls_cert.is_some().then(|| "true".to_owned());
+        set("ssl", "enable", tls);
+        set("ssl", "cert_file", self.tls_cert.as_deref().map(text));
+        set("ssl", "key_file", self.tls_key.as_deref().map(text));
+        set("ssl", "port", self.tls_port.map(|port| port.to_string()));
+        set("chttpd_auth", "secret", self.couchdb_secret.clone());
         let couchdb = self.couchdb_user.clone().zip(self.couchdb_password.clone());
         let couchdb = couchdb.map(|(name, password)| Admin { name, password });
         if let Some(Admin { name, password }) = self.admin.clone().or(couchdb) {
@@ -166,7 +213,7 @@ mod tests {
     fn parse(arguments: &str) -> Result<Serve, String> {
         let words = ["settee", "serve"].into_iter().chain(arguments.split_whitespace());
         match Settee::try_parse_from(words) {
-            Ok(Settee { command: Command::Serve(serve) }) => Ok(serve),
+            Ok(Settee { command: Command::Serve(serve) }) => Ok(*serve),
             Ok(other) => Err(format!("{other:?}")),
             Err(error) => Err(error.to_string()),
         }
@@ -188,6 +235,31 @@ mod tests {
         check("--admin bob:a:b", &[("admins", "bob", "a:b")]);
         check("--couchdb-user u --couchdb-password p", &[("admins", "u", "p")]);
         check("--admin a:b --couchdb-user u --couchdb-password p", &[("admins", "a", "b")]);
+        check("--couchdb-secret s", &[("chttpd_auth", "secret", "s")]);
+        check(
+            "--tls-cert c.pem --tls-key k.pem --tls-port 0",
+            &[
+                ("ssl", "enable", "true"),
+                ("ssl", "cert_file", "c.pem"),
+                ("ssl", "key_file", "k.pem"),
+                ("ssl", "port", "0"),
+            ],
+        );
+    }
+
+    #[test]
+    fn where_health_is_asked() {
+        let check = |arguments: &str, expect: &str| {
+            let words = ["settee", "health"].into_iter().chain(arguments.split_whitespace());
+            match Settee::try_parse_from(words).unwrap().command {
+                Command::Health(health) => assert_eq!(health.address().to_string(), expect),
+                other @ Command::Serve(_) => panic!("{other:?}"),
+            }
+        };
+        check("", "127.0.0.1:5984");
+        check("--bind any --port 80", "127.0.0.1:80");
+        check("--bind ::", "[::1]:5984");
+        check("--bind 10.0.0.1", "10.0.0.1:5984");
     }
 
     #[test]
@@ -211,6 +283,7 @@ mod tests {
             "--storage disk",
             "--log-level loud",
             "--couchdb-user u",
+            "--tls-cert c.pem",
             "extra",
         ] {
             assert!(parse(arguments).is_err(), "{arguments}");

@@ -2,8 +2,10 @@
 
 mod arguments;
 mod config_show;
+mod health;
 mod serve;
 mod store;
+mod systemd;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -34,6 +36,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(ConfigCommand::Show(show)) => {
             config_show::run(&show, &matches).map_err(Into::into)
         }
+        Command::Health(arguments) => health::run(arguments.address()).map_err(Into::into),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

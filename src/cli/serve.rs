@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -12,9 +14,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::app::{self, SharedApp, StartError, Started, control, log};
 use crate::auth::NewAdmin;
 use crate::config::LogLevel;
-use crate::server;
+use crate::server::{self, Listeners, Tls, TlsError};
 
 use super::arguments::Serve;
+use super::systemd::Systemd;
 
 /// How long work on other threads may go on once the store is closed.
 const LAST_WORK_TIME_MAX: Duration = Duration::from_secs(1);
@@ -26,6 +29,8 @@ pub enum ServeError {
     Start(#[from] StartError),
     #[error("cannot listen at {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -49,22 +54,53 @@ pub fn run(arguments: &Serve) -> Result<(), ServeError> {
 }
 
 async fn serve(app: SharedApp, data_dir: PathBuf) -> Result<(), ServeError> {
-    let chttpd = app.config.snapshot().chttpd.clone();
-    let address = SocketAddr::new(chttpd.bind_address, chttpd.port);
-    let listener =
-        server::bind(address).map_err(|source| ServeError::Listen { address, source })?;
+    let settings = app.config.snapshot();
+    let bind = |port| {
+        let address = SocketAddr::new(settings.chttpd.bind_address, port);
+        server::bind(address).map_err(|source| ServeError::Listen { address, source })
+    };
+    let http = bind(settings.chttpd.port)?;
+    let https = if settings.ssl.enable {
+        let tls = Tls::load(app.config.clone())?;
+        Some((bind(settings.ssl.port)?, Arc::new(tls)))
+    } else {
+        None
+    };
+    drop(settings);
     let signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     tokio::spawn(control::listen(app.clone(), data_dir));
-    say(&format!("settee is ready at http://{}/\n", listener.local_addr()?))?;
-    Ok(server::serve(app, listener, stopped(signals)).await?)
+    let systemd = Systemd::from_environment();
+    if let Some((listener, _)) = &https {
+        say(&format!("settee is ready at https://{}/\n", listener.local_addr()?))?;
+    }
+    say(&format!("settee is ready at http://{}/\n", http.local_addr()?))?;
+    systemd.notify("READY=1");
+    let watched = tokio::spawn(systemd.clone().keep_watchdog());
+    let stopped = async {
+        stopped(signals).await;
+        systemd.notify("STOPPING=1");
+    };
+    let served = server::serve(app, Listeners { http, https }, stopped).await;
+    watched.abort();
+    Ok(served?)
 }
 
+/// Ends with the first signal. A second one ends the process at once: everything acknowledged is
+/// on disk.
 async fn stopped([mut interrupt, mut terminate]: [Signal; 2]) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    let mut next = async move || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    next().await;
     tracing::info!("stopping");
+    tokio::spawn(async move {
+        next().await;
+        tracing::warn!("stopped at once");
+        process::exit(1);
+    });
 }
 
 fn introduce(admin: &NewAdmin) -> io::Result<()> {

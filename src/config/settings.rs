@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::reader::Reader;
 use super::{
     AttachmentsSettings, AuthSettings, ChttpdSettings, CorsSettings, CouchdbSettings, CspSettings,
-    DiskMonitorSettings, FrameOptions, JwtSettings, LockoutSettings, LogSettings, MangoSettings,
-    PasswordsCacheSettings, PurgeSettings, QueryServerSettings, ReplicatorSettings, UuidsSettings,
-    Values, VhostsSettings, Warning, catalogue,
+    DiskMonitorSettings, FrameOptions, JwtSettings, LimitsSettings, LockoutSettings, LogSettings,
+    MangoSettings, PasswordsCacheSettings, PurgeSettings, QueryServerSettings, ReplicatorSettings,
+    SslSettings, UuidsSettings, Values, VhostsSettings, Warning, catalogue,
 };
 
 /// What the server obeys. A value of this type never changes.
@@ -15,6 +15,9 @@ use super::{
 pub struct Settings {
     pub couchdb: CouchdbSettings,
     pub chttpd: ChttpdSettings,
+    /// Of `[chttpd]`, too.
+    pub limits: LimitsSettings,
+    pub ssl: SslSettings,
     pub cors: CorsSettings,
     /// `[chttpd_auth]`.
     pub auth: AuthSettings,
@@ -62,6 +65,8 @@ impl Settings {
         Self {
             couchdb: CouchdbSettings::read(reader),
             chttpd: ChttpdSettings::read(reader),
+            limits: LimitsSettings::read(reader),
+            ssl: SslSettings::read(reader),
             cors: CorsSettings::read(reader),
             auth: AuthSettings::read(reader),
             jwt: JwtSettings::read(reader),

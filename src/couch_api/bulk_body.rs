@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::http::header;
@@ -13,9 +14,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
 use crate::blocking;
+use crate::config::Settings;
 use crate::document::incoming::{Bulk, BulkScanner, BulkSpans, Limits, parse_bulk};
 use crate::http::gzip::{Gunzip, GunzipError};
 
+use super::body_memory::BodyMemory;
 use super::error::ApiError;
 use super::request::Request;
 
@@ -46,10 +49,14 @@ impl BulkBody {
     /// # Errors
     /// 413, 415, and what makes the text no `_bulk_docs` request.
     pub async fn receive(request: &mut Request) -> Result<Self, ApiError> {
-        let limit = request.settings.chttpd.max_http_request_size;
-        let scratch = request.app.scratch.clone();
-        match request.header(header::CONTENT_ENCODING.as_str()) {
-            None | Some("identity") => receive(request.take_body()?, limit, scratch).await,
+        let mut place = Place {
+            limit: request.settings.chttpd.max_http_request_size,
+            scratch: request.app.scratch.clone(),
+            settings: request.settings.clone(),
+            memory: std::mem::take(&mut request.memory),
+        };
+        let body = match request.header(header::CONTENT_ENCODING.as_str()) {
+            None | Some("identity") => receive(request.take_body()?, &mut place).await,
             Some("gzip") => {
                 let unpacked = Gunzip::new(request.take_body()?).map(|chunk| {
                     chunk.map_err(|error| match error {
@@ -59,13 +66,15 @@ impl BulkBody {
                         }
                     })
                 });
-                receive(unpacked, limit, scratch).await
+                receive(unpacked, &mut place).await
             }
             Some(other) => {
                 let reason = format!("{other} is not a supported content encoding.");
                 Err(ApiError::BadContentType(reason.into()))
             }
-        }
+        };
+        request.memory = place.memory;
+        body
     }
 
     /// Bytes of the text, where it is in memory.
@@ -109,11 +118,15 @@ impl BulkBody {
     }
 }
 
-async fn receive<S>(
-    mut chunks: S,
+/// Where a request may go.
+struct Place {
     limit: u64,
-    scratch: std::path::PathBuf,
-) -> Result<BulkBody, ApiError>
+    scratch: PathBuf,
+    settings: Arc<Settings>,
+    memory: BodyMemory,
+}
+
+async fn receive<S>(mut chunks: S, place: &mut Place) -> Result<BulkBody, ApiError>
 where
     S: Stream<Item = Result<Bytes, ApiError>> + Send + Unpin,
 {
@@ -123,9 +136,11 @@ where
             waiting.reserve(chunk.len());
         }
         waiting.extend_from_slice(&chunk);
+        place.memory.hold(waiting.len() as u64, &place.settings.limits)?;
         if waiting.len() > MEMORY_BYTES_MAX {
+            let scratch = place.scratch.clone();
             let spool = blocking::run("make a spool file", move || Spool::new(&scratch));
-            return spool_all(spool.await??, waiting, chunks, limit).await;
+            return spool_all(spool.await??, waiting, chunks, place.limit).await;
         }
     }
     let text = waiting.freeze();
@@ -145,7 +160,7 @@ struct Spool {
 }
 
 impl Spool {
-    fn new(scratch: &std::path::Path) -> Result<Self, ApiError> {
+    fn new(scratch: &Path) -> Result<Self, ApiError> {
         let file = tempfile::tempfile_in(scratch)?;
         Ok(Self { file, scanner: BulkScanner::new(Limits::default()), bytes: 0 })
     }

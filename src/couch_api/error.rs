@@ -97,6 +97,11 @@ pub enum ApiError {
     /// The client went away while its body was read, or sent what is no HTTP.
     #[error("the request body could not be read")]
     BodyUnreadable,
+    #[error("the request body came too slowly")]
+    BodyTooSlow,
+    /// There is no room for the request now.
+    #[error("Nodes are unable to service this request due to overloading or maintenance mode.")]
+    Overloaded,
     #[error(transparent)]
     Incoming(#[from] IncomingError),
     #[error(transparent)]
@@ -229,6 +234,8 @@ impl ApiError {
             }
             Self::InvalidSeqInterval => (StatusCode::BAD_REQUEST, "invalid_seq_interval"),
             Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "timeout"),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "service unavailable"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::InvalidPath(error) => (StatusCode::NOT_FOUND, *error),
             Self::UpdateWithGet => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),

@@ -1,7 +1,9 @@
 //! Who sends a request (`authenticate`), sessions (`/_session`), and what a refused client is
 //! told besides the error (`Refusal`). The rules are those of couchdb-api.md 1.1 and 1.5.
 
-use std::sync::PoisonError;
+use std::num::NonZero;
+use std::sync::{LazyLock, PoisonError};
+use std::thread;
 
 use axum::body::Body;
 use axum::http::request::Parts;
@@ -25,8 +27,14 @@ use super::respond::{self, Answer};
 
 /// The largest body of a login.
 const LOGIN_BYTES_MAX: usize = 64 << 10;
-/// Passwords that are verified at once: a crowd of guesses must not take all blocking threads.
-static VERIFICATIONS: Semaphore = Semaphore::const_new(8);
+/// Passwords that are verified at once: a crowd of guesses must not take the machine.
+static VERIFICATIONS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    Semaphore::new((cores / 2).max(1))
+});
+/// Passwords that may wait for it. Each takes a tenth of a second and more.
+const WAITING_MAX: usize = 32;
+static WAITING: Semaphore = Semaphore::const_new(WAITING_MAX);
 
 const X_COUCHDB_WWW_AUTHENTICATE: HeaderName =
     HeaderName::from_static("x-couchdb-www-authenticate");
@@ -62,10 +70,16 @@ async fn verify(
         Authentication::Done(identity) => return Ok(identity),
         Authentication::NeedsVerification(verification) => verification,
     };
+    let waits = WAITING.try_acquire().map_err(|_| ApiError::Overloaded)?;
     // The semaphore is never closed.
-    let _one_of_few = VERIFICATIONS.acquire().await.ok();
+    let one_of_few = VERIFICATIONS.acquire().await.ok();
     let app = app.clone();
-    Ok(blocking::run("verify a password", move || app.authenticator.verify(verification)).await??)
+    let verified = blocking::run("verify a password", move || {
+        // Until the work has ended, also where its client has gone.
+        let _held = (waits, one_of_few);
+        app.authenticator.verify(verification)
+    });
+    Ok(verified.await??)
 }
 
 fn require_valid_user(request: &Request) -> Result<(), ApiError> {

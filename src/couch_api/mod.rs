@@ -8,6 +8,7 @@ mod all_dbs;
 mod all_docs;
 mod attachment_read;
 mod attachment_write;
+mod body_memory;
 mod body_time;
 mod bulk_body;
 mod bulk_docs;
@@ -61,4 +62,5 @@ mod views;
 mod wishes;
 mod writing;
 
-pub use service::{Service, serve_request};
+pub use request::BodyTooSlow;
+pub use service::{Encrypted, Service, serve_request};

@@ -1,6 +1,7 @@
 //! A request as the handlers see it: decoded path, parameters, user, and typed ways to read the
 //! body, each with its limit.
 
+use std::error::Error;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,14 +19,23 @@ use crate::document::{DocId, DocIdError, Rev};
 use crate::http::gzip;
 use crate::http::path::Plus;
 
+use super::body_memory::BodyMemory;
 use super::error::ApiError;
 use super::query::Query;
 
 /// The largest body that is held in memory, whatever `max_http_request_size` allows.
 const BUFFERED_BYTES_MAX: u64 = 512 << 20;
 
+/// What a byte of JSON may come to once it is parsed: a list of small numbers is the worst.
+const PARSED_BYTES: u64 = 36;
+
 /// Bytes made room for before they have come.
 const EXPECTED_BYTES_MAX: usize = 8 << 20;
+
+/// Why a body ends before it has come: its client was waited for too long.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the request's body came too slowly")]
+pub struct BodyTooSlow;
 
 /// One HTTP request after its path, parameters and user are known.
 #[derive(Debug)]
@@ -46,8 +56,12 @@ pub struct Request {
     /// The handler that knew the user: `cookie`, `default`.
     pub authenticated_by: Option<&'static str>,
     pub peer: Option<IpAddr>,
+    /// Whether the connection is TLS.
+    pub encrypted: bool,
     /// In a lock only so that a request can be looked at from several threads.
     pub body: Mutex<Body>,
+    /// What the body has taken of the memory for all bodies.
+    pub memory: BodyMemory,
 }
 
 impl Request {
@@ -61,7 +75,7 @@ impl Request {
     #[must_use]
     pub fn base_url(&self) -> String {
         let chttpd = &self.settings.chttpd;
-        let secure = self.header(&chttpd.x_forwarded_ssl) == Some("on");
+        let secure = self.encrypted || self.header(&chttpd.x_forwarded_ssl) == Some("on");
         let scheme = match self.header(&chttpd.x_forwarded_proto) {
             _ if secure => "https",
             Some("https") => "https",
@@ -134,7 +148,7 @@ impl Request {
         let body = std::mem::take(body).into_data_stream();
         let mut taken = 0u64;
         Ok(body.map(move |chunk| {
-            let chunk = chunk.map_err(|_| ApiError::BodyUnreadable)?;
+            let chunk = chunk.map_err(|error| unreadable(&error))?;
             taken += chunk.len() as u64;
             if taken > limit { Err(ApiError::BodyTooLarge) } else { Ok(chunk) }
         }))
@@ -161,19 +175,36 @@ impl Request {
             let mut bytes = BytesMut::with_capacity(expected);
             bytes.extend_from_slice(&first);
             while let Some(chunk) = body.next().await.transpose()? {
-                if (bytes.len() + chunk.len()) as u64 > limit {
+                let length = (bytes.len() + chunk.len()) as u64;
+                if length > limit {
                     return Err(ApiError::BodyTooLarge);
                 }
+                self.memory.hold(length, &self.settings.limits)?;
                 bytes.extend_from_slice(&chunk);
             }
             bytes.freeze()
         };
         match encoding.as_deref() {
             None | Some("identity") => Ok(bytes),
-            Some("gzip") => inflate(&bytes, limit),
+            Some("gzip") => self.inflate(&bytes, limit),
             Some(other) => Err(ApiError::BadContentType(
                 format!("{other} is not a supported content encoding.").into(),
             )),
+        }
+    }
+
+    /// Unpacks a body no further than there is memory for it.
+    fn inflate(&mut self, bytes: &Bytes, limit: u64) -> Result<Bytes, ApiError> {
+        let room = self.memory.room(&self.settings.limits).saturating_sub(bytes.len() as u64);
+        let most = usize::try_from(limit.min(room)).unwrap_or(usize::MAX);
+        match gzip::inflate_bounded(bytes, most) {
+            Ok(unpacked) => {
+                self.memory.hold((bytes.len() + unpacked.len()) as u64, &self.settings.limits)?;
+                Ok(unpacked.into())
+            }
+            Err(gzip::GzipError::TooLong { .. }) if limit > room => Err(ApiError::Overloaded),
+            Err(gzip::GzipError::TooLong { .. }) => Err(ApiError::BodyTooLarge),
+            Err(_) => Err(ApiError::bad_request("Request body is not properly gzipped.")),
         }
     }
 
@@ -183,6 +214,8 @@ impl Request {
     /// 400 `invalid UTF-8 JSON`.
     pub async fn json(&mut self) -> Result<Value, ApiError> {
         let bytes = self.bytes().await?;
+        let parsed_bytes = bytes.len() as u64 * PARSED_BYTES;
+        self.memory.hold(parsed_bytes, &self.settings.limits)?;
         serde_json::from_slice(&bytes).map_err(|_| ApiError::invalid_json())
     }
 
@@ -227,13 +260,15 @@ impl Request {
     }
 }
 
-fn inflate(bytes: &[u8], limit: u64) -> Result<Bytes, ApiError> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    match gzip::inflate_bounded(bytes, limit) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(gzip::GzipError::TooLong { .. }) => Err(ApiError::BodyTooLarge),
-        Err(_) => Err(ApiError::bad_request("Request body is not properly gzipped.")),
+fn unreadable(error: &(dyn Error + 'static)) -> ApiError {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<BodyTooSlow>() {
+            return ApiError::BodyTooSlow;
+        }
+        cause = error.source();
     }
+    ApiError::BodyUnreadable
 }
 
 /// A document id, also fit for this database: partitioned ones have ids of two parts.

@@ -111,7 +111,9 @@ pub fn error(error: &ApiError) -> Response {
     match error {
         ApiError::MethodNotAllowed(list) => with(response, header::ALLOW, list),
         _ if status == StatusCode::SERVICE_UNAVAILABLE => with(response, header::RETRY_AFTER, "1"),
-        _ if status == StatusCode::PAYLOAD_TOO_LARGE => with(response, header::CONNECTION, "close"),
+        _ if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) => {
+            with(response, header::CONNECTION, "close")
+        }
         _ => response,
     }
 }

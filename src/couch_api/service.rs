@@ -15,6 +15,7 @@ use crate::app::SharedApp;
 use crate::config::{FrameOptions, Settings};
 use crate::http::path;
 
+use super::body_memory::BodyMemory;
 use super::body_time::BodyTime;
 use super::error::ApiError;
 use super::functions::Rewrite;
@@ -26,6 +27,10 @@ use super::{cors, functions, login, respond, router, vhosts};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-couch-request-id");
 const BODY_TIME: HeaderName = HeaderName::from_static("x-couchdb-body-time");
 const METHOD_OVERRIDE: &str = "x-http-method-override";
+
+/// Stands in the extensions of a request that came over TLS.
+#[derive(Debug, Clone, Copy)]
+pub struct Encrypted;
 
 /// Serves requests for one app; cheap to clone.
 #[derive(Debug, Clone)]
@@ -148,7 +153,9 @@ async fn answer(
         user: crate::auth::UserCtx::default(),
         authenticated_by: None,
         peer,
+        encrypted: parts.extensions.get::<Encrypted>().is_some(),
         body: Mutex::new(body),
+        memory: BodyMemory::default(),
         settings: settings.clone(),
         app,
     };
@@ -170,7 +177,7 @@ async fn dispatch(mut request: Request) -> respond::Answer {
         }
         request = match functions::rewrite(request).await? {
             Rewrite::Answer(response) => break response,
-            Rewrite::Again(request) => request,
+            Rewrite::Again(request) => *request,
         };
         request.rewrites += 1;
         request.method = method(&request.method, &request.headers);

@@ -16,10 +16,13 @@ use crate::http::negotiate::accepts_gzip;
 /// Smaller bodies are not worth it.
 const BYTES_MIN: u64 = 1024;
 
+/// A service whose marked responses are compressed.
+pub type Compressed<S> = Compression<S, Predicate>;
+
 type Predicate = fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool;
 
 /// Compresses the marked responses of `inner`.
-pub fn layer<S>(inner: S) -> Compression<S, Predicate> {
+pub fn layer<S>(inner: S) -> Compressed<S> {
     let marked: Predicate = |_, _, _, extensions| extensions.get::<Marked>().is_some();
     Compression::new(inner).quality(CompressionLevel::Fastest).compress_when(marked)
 }

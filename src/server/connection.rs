@@ -1,141 +1,245 @@
-//! One connection: its limits, and the way of a request through it.
+//! One connection: whether there is room for it, TLS, which HTTP it speaks, its limits, its end.
 
-use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody};
-use axum::http;
-use axum::response::Response;
-use hyper::body::{Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::couch_api::{Service, serve_request};
+use crate::config::LimitsSettings;
+use crate::couch_api::Service;
 
-use super::compression::{self, Wanted};
-use super::request_line::{HeadNext, LenientIo};
+use super::activity::{Activity, Verdict};
+use super::admission::{Admission, connection_refusal};
+use super::compression::{self, Compressed};
+use super::opening::{Opening, Protocol};
+use super::patience::PatientIo;
+use super::request_line::{Heads, LenientIo};
+use super::requests::{Http, Requests};
+use super::tls::{HTTP_2, Tls};
 
-/// A request's head must have come in this time, and a connection may be idle for so long.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(75);
 /// The largest head of a request. Longer URIs than CouchDB takes must fit in, to be refused in
 /// its words.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+const HEAD_BYTES_MAX: u32 = 64 << 10;
 /// The most bytes read or written at once.
 const BUFFER_BYTES_MAX: usize = 128 << 10;
+/// Of one request of HTTP/2: bytes that wait to be sent, and that its client may send ahead.
+const STREAM_SEND_BYTES: usize = 64 << 10;
+const STREAM_RECEIVE_BYTES: u32 = 256 << 10;
+/// Streams that a client of HTTP/2 has reset before they were looked at; more is an attack.
+const RESETS_MAX: usize = 20;
+/// How often a client of HTTP/2 that says nothing is asked whether it is there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a client of HTTP/2 may take to close what is idle.
+const GOODBYE_TIME_MAX: Duration = Duration::from_secs(5);
+/// Connections that are being told that there is no room. More are closed without a word.
+const REFUSALS_MAX: usize = 256;
+/// How long a refused client may take to read why.
+const REFUSAL_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Requests as the HTTP library wants them.
+type Served = TowerToHyperService<Compressed<Requests>>;
 
 /// Serves connections, all in the same way.
 pub struct Connections {
-    http: http1::Builder,
     service: Service,
     stopping: CancellationToken,
+    open: Arc<Admission>,
+    refused: Arc<Admission>,
+    requests: Arc<Admission>,
 }
 
 impl Connections {
     pub fn new(service: Service, stopping: CancellationToken) -> Self {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new());
-        http.header_read_timeout(HEAD_TIME_MAX);
-        http.max_header_size(HEAD_BYTES_MAX);
-        http.max_buf_size(BUFFER_BYTES_MAX);
-        Self { http, service, stopping }
+        let [open, refused, requests] = std::array::from_fn(|_| Arc::default());
+        Self { service, stopping, open, refused, requests }
     }
 
     /// Serves a connection until its client or the server ends it.
-    pub fn serve(
-        &self,
-        stream: TcpStream,
-        peer: IpAddr,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let head_next = HeadNext::new();
-        let requests =
-            Requests { service: self.service.clone(), peer, head_next: head_next.clone() };
-        let requests = TowerToHyperService::new(compression::layer(requests));
+    pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: IpAddr, tls: Option<Arc<Tls>>) {
+        let settings = self.service.app().config.snapshot();
+        let limits = settings.limits.clone();
+        drop(settings);
         // Without it answers wait for acknowledgements; with an error they are only slow.
         let _ = stream.set_nodelay(true);
-        let stream = TokioIo::new(LenientIo::new(stream, head_next));
-        let connection = self.http.serve_connection(stream, requests);
-        let stopping = self.stopping.clone();
-        async move {
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = stopping.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection was cut");
+        let Some(_place) = self.open.enter(limits.connections) else {
+            return self.refuse(stream, tls.is_some()).await;
+        };
+        let begun = match tls {
+            None => self.begin(stream, &limits).await.map(|(stream, opening)| {
+                let serve = self.serve_http(stream, opening, (peer, false), limits);
+                Box::pin(serve) as Pin<Box<dyn Future<Output = ()> + Send>>
+            }),
+            Some(tls) => self.begin_tls(stream, &tls, &limits).await.map(|(stream, opening)| {
+                let serve = self.serve_http(stream, opening, (peer, true), limits);
+                Box::pin(serve) as Pin<Box<dyn Future<Output = ()> + Send>>
+            }),
+        };
+        match begun {
+            Ok(served) => served.await,
+            Err(error) => tracing::debug!(%error, "a connection did not begin"),
+        }
+    }
+
+    /// Tells that there is no room, in a way that the client sees it before the connection is cut.
+    async fn refuse(&self, mut stream: TcpStream, tls: bool) {
+        let Some(_place) = self.refused.enter(REFUSALS_MAX) else { return };
+        if tls {
+            return;
+        }
+        let told = async {
+            stream.write_all(connection_refusal().as_bytes()).await?;
+            stream.shutdown().await?;
+            // What is not read would cut the connection before the answer has arrived.
+            let mut unread = [0; 1024];
+            while stream.read(&mut unread).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // However it ends, the connection is closed.
+        let _ = timeout(REFUSAL_TIME_MAX, told).await;
+    }
+
+    async fn begin(
+        &self,
+        mut stream: TcpStream,
+        limits: &LimitsSettings,
+    ) -> io::Result<(TcpStream, Opening)> {
+        let opening = self.awaited(Opening::read(&mut stream), limits.idle_timeout).await?;
+        Ok((stream, opening))
+    }
+
+    async fn begin_tls(
+        &self,
+        stream: TcpStream,
+        tls: &Arc<Tls>,
+        limits: &LimitsSettings,
+    ) -> io::Result<(tokio_rustls::server::TlsStream<TcpStream>, Opening)> {
+        let handshake = async { tls.acceptor().await.accept(stream).await };
+        let stream = Box::pin(self.awaited(handshake, limits.header_timeout)).await?;
+        let protocol = match stream.get_ref().1.alpn_protocol() {
+            Some(HTTP_2) => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        Ok((stream, Opening::known(protocol)))
+    }
+
+    /// What a client does before it has sent a request; it may not take long.
+    async fn awaited<T>(
+        &self,
+        begun: impl Future<Output = io::Result<T>>,
+        most: Duration,
+    ) -> io::Result<T> {
+        tokio::select! {
+            begun = timeout(most, begun) => begun?,
+            () = self.stopping.cancelled() => Err(io::ErrorKind::Interrupted.into()),
+        }
+    }
+
+    async fn serve_http<S>(
+        self: Arc<Self>,
+        stream: S,
+        opening: Opening,
+        (peer, encrypted): (IpAddr, bool),
+        limits: LimitsSettings,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (heads, http) = match opening.protocol {
+            Protocol::Http1 => {
+                let heads = Heads::new();
+                (heads.clone(), Http::One(heads))
+            }
+            Protocol::Http2 => (Heads::none(), Http::Two(Activity::new())),
+        };
+        let requests = Requests {
+            service: self.service.clone(),
+            peer,
+            encrypted,
+            admission: self.requests.clone(),
+            http: http.clone(),
+        };
+        let begun = !opening.bytes.is_empty() && heads.awaited();
+        let times = [limits.header_timeout, limits.write_timeout];
+        let stream = PatientIo::new(stream, heads.clone(), begun, times);
+        let stream = TokioIo::new(LenientIo::new(stream, heads, opening.bytes));
+        let requests = TowerToHyperService::new(compression::layer(requests));
+        let ended = match http {
+            Http::One(_) => self.serve_http1(stream, requests, limits.idle_timeout).await,
+            Http::Two(activity) => {
+                Box::pin(self.serve_http2(stream, requests, &activity, &limits)).await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection was cut");
+        }
+    }
+
+    async fn serve_http1<I>(
+        &self,
+        stream: I,
+        requests: Served,
+        idle_timeout: Duration,
+    ) -> hyper::Result<()>
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new());
+        http.header_read_timeout(idle_timeout);
+        http.max_header_size(HEAD_BYTES_MAX as usize);
+        http.max_buf_size(BUFFER_BYTES_MAX);
+        let mut connection = pin!(http.serve_connection(stream, requests));
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+
+    async fn serve_http2<I>(
+        &self,
+        stream: I,
+        requests: Served,
+        activity: &Activity,
+        limits: &LimitsSettings,
+    ) -> hyper::Result<()>
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    {
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.timer(TokioTimer::new());
+        http.max_concurrent_streams(limits.http2_streams);
+        http.max_header_list_size(HEAD_BYTES_MAX);
+        http.max_pending_accept_reset_streams(RESETS_MAX);
+        http.max_send_buf_size(STREAM_SEND_BYTES);
+        http.initial_stream_window_size(STREAM_RECEIVE_BYTES);
+        http.keep_alive_interval(PING_INTERVAL);
+        let mut connection = pin!(http.serve_connection(stream, requests));
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = self.stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                return connection.await;
+            }
+            verdict = activity.watch(limits.idle_timeout, limits.write_timeout) => match verdict {
+                // Left alone, it is cut.
+                Verdict::Stalled => return Ok(()),
+                Verdict::Idle => connection.as_mut().graceful_shutdown(),
             }
         }
-    }
-}
-
-/// The requests of one connection.
-#[derive(Clone)]
-struct Requests {
-    service: Service,
-    peer: IpAddr,
-    head_next: HeadNext,
-}
-
-impl tower::Service<http::Request<Incoming>> for Requests {
-    type Response = Response;
-    type Error = Infallible;
-    /// In a box, so that it leaves nothing behind once a long answer is on its way.
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
-        let (service, peer) = (self.service.clone(), self.peer);
-        let wanted = Wanted::of(&request);
-        self.head_next.set(request.body().is_end_stream());
-        let head_next = self.head_next.clone();
-        let request = request.map(|incoming| Body::new(RequestBody { incoming, head_next }));
-        Box::pin(async move {
-            let settings = service.app().config.snapshot();
-            let response = serve_request(service, Some(peer), request).await?;
-            Ok(wanted.mark(response, &settings))
-        })
-    }
-}
-
-/// A request's body that tells when it has ended.
-struct RequestBody {
-    incoming: Incoming,
-    head_next: HeadNext,
-}
-
-impl HttpBody for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.incoming).poll_frame(context);
-        if matches!(frame, Poll::Ready(None)) || self.incoming.is_end_stream() {
-            self.head_next.set(true);
+        // A last request may have come meanwhile.
+        tokio::select! {
+            ended = connection => ended,
+            _ = activity.watch(GOODBYE_TIME_MAX, limits.write_timeout) => Ok(()),
         }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::app::SharedApp;
@@ -14,15 +13,12 @@ use crate::blocking;
 use crate::couch_api::Service;
 
 use super::connection::Connections;
+use super::tls::Tls;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
-/// Connections at one time; more wait in the backlog.
-const CONNECTIONS_MAX: usize = 65_536;
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long running requests may take to end once the server stops.
-const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Listens at `address`; port 0 is any free port. Call it inside of a tokio runtime.
 ///
@@ -39,6 +35,12 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// Where the server listens. All listeners share limits and everything behind them.
+pub struct Listeners {
+    pub http: TcpListener,
+    pub https: Option<(TcpListener, Arc<Tls>)>,
+}
+
 /// Serves `app` until `shutdown` ends, then ends feeds, waits for running requests, and closes
 /// the store.
 ///
@@ -46,21 +48,31 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Where the store could not be closed; everything acknowledged is safe all the same.
 pub async fn serve(
     app: SharedApp,
-    listener: TcpListener,
+    listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let connections = Connections::new(Service::new(app.clone()), app.stopping.clone());
+    let connections = Arc::new(connections);
     let running = TaskTracker::new();
     let replicating = app.clone();
     running.spawn(async move { replicating.replicator.drive(replicating.stopping.clone()).await });
+    let Listeners { http, https } = listeners;
+    let accept_https = async {
+        match &https {
+            Some((listener, tls)) => accept(listener, Some(tls), &connections, &running).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = shutdown => {}
-        () = accept(&listener, connections, &running) => {}
+        () = accept(&http, None, &connections, &running) => {}
+        () = accept_https => {}
     }
-    drop(listener);
+    drop((http, https));
     app.stopping.cancel();
     running.close();
-    if tokio::time::timeout(STOP_TIME_MAX, running.wait()).await.is_err() {
+    let stop_time_max = app.config.snapshot().limits.shutdown_timeout;
+    if tokio::time::timeout(stop_time_max, running.wait()).await.is_err() {
         tracing::warn!(connections = running.len(), "requests were cut off by the server's stop");
     }
     let closed = blocking::run("close the store", move || app.registry.close()).await;
@@ -68,17 +80,16 @@ pub async fn serve(
 }
 
 /// Accepts connections for ever.
-async fn accept(listener: &TcpListener, connections: Connections, running: &TaskTracker) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    // The semaphore is never closed.
-    while let Ok(place) = room.clone().acquire_owned().await {
+async fn accept(
+    listener: &TcpListener,
+    tls: Option<&Arc<Tls>>,
+    connections: &Arc<Connections>,
+    running: &TaskTracker,
+) {
+    loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let connection = connections.serve(stream, peer.ip());
-                running.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+                running.spawn(connections.clone().serve(stream, peer.ip(), tls.cloned()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

@@ -1,14 +1,23 @@
-//! The HTTP/1.1 server: accepts connections, hands each request to `couch_api`, compresses
-//! answers, and stops in an orderly way.
+//! The HTTP server: accepts connections, plain and TLS, hands each request of HTTP/1.1 or HTTP/2 to
+//! `couch_api`, compresses answers, and stops in an orderly way.
 //!
-//! Invariants: the number of connections, the size of a request's head and the time it may take
-//! are bounded; an idle connection holds no request's memory.
+//! Invariants: everything that a client may take is bounded: connections, requests at one time, the
+//! size of a request's head, and the time that is waited for a head, a body, or room to send. What
+//! is too much is refused at once. An idle connection holds no request's memory.
 
+mod activity;
+mod admission;
 mod compression;
 mod connection;
 mod listen;
+mod opening;
+mod patience;
+mod request_body;
 mod request_line;
+mod requests;
 #[cfg(test)]
 mod tests;
+mod tls;
 
-pub use listen::{bind, serve};
+pub use listen::{Listeners, bind, serve};
+pub use tls::{Tls, TlsError};

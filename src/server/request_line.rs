@@ -3,12 +3,12 @@
 //! The HTTP library refuses `"`, `<`, `>` and what is no UTF-8 in a request line. So they are
 //! percent-encoded on their way in, which is what the client meant. Only the first line of a head
 //! is ever touched, never a byte whose number somebody counts: the connection says when the
-//! bytes that come next can be no body (`HeadNext`), and then a line must look like a request's.
+//! bytes that come next can be no body (`Heads`), and then a line must look like a request's.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,19 +16,50 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The longest method, with the space after it.
 const METHOD_BYTES_MAX: usize = 32;
 
-/// Whether the next bytes from the client can only belong to the head of a request.
+/// What a connection of HTTP/1 knows of its requests' heads.
 #[derive(Debug, Clone)]
-pub struct HeadNext(Arc<AtomicBool>);
+pub struct Heads(Arc<State>);
 
-impl HeadNext {
+#[derive(Debug)]
+struct State {
+    /// The next bytes from the client can only belong to the head of a request.
+    awaited: AtomicBool,
+    seen: AtomicU32,
+}
+
+impl Heads {
     /// A new connection begins with a head.
     pub fn new() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
+        Self::starting(true)
     }
 
-    /// Said when a head has come in (`false` unless it has no body), and when a body has ended.
-    pub fn set(&self, head_next: bool) {
-        self.0.store(head_next, Ordering::Relaxed);
+    /// HTTP/2 has none.
+    pub fn none() -> Self {
+        Self::starting(false)
+    }
+
+    fn starting(awaited: bool) -> Self {
+        Self(Arc::new(State { awaited: AtomicBool::new(awaited), seen: AtomicU32::new(0) }))
+    }
+
+    /// A head has come in. The next one follows at once where it has no body.
+    pub fn request(&self, next: bool) {
+        self.0.seen.fetch_add(1, Ordering::Relaxed);
+        self.0.awaited.store(next, Ordering::Relaxed);
+    }
+
+    /// A body has ended.
+    pub fn body_ended(&self) {
+        self.0.awaited.store(true, Ordering::Relaxed);
+    }
+
+    pub fn awaited(&self) -> bool {
+        self.0.awaited.load(Ordering::Relaxed)
+    }
+
+    /// How many there were.
+    pub fn seen(&self) -> u32 {
+        self.0.seen.load(Ordering::Relaxed)
     }
 }
 
@@ -36,7 +67,7 @@ impl HeadNext {
 #[derive(Debug)]
 pub struct LenientIo<T> {
     inner: T,
-    head_next: HeadNext,
+    heads: Heads,
     /// The last bytes were the begin of a request line that has not ended yet.
     in_line: bool,
     /// Bytes that had no room.
@@ -44,13 +75,16 @@ pub struct LenientIo<T> {
 }
 
 impl<T> LenientIo<T> {
-    pub fn new(inner: T, head_next: HeadNext) -> Self {
-        Self { inner, head_next, in_line: false, left: Vec::new() }
+    /// `opening` has been read from the connection already.
+    pub fn new(inner: T, heads: Heads, opening: Vec<u8>) -> Self {
+        let mut this = Self { inner, heads, in_line: false, left: Vec::new() };
+        this.left = this.readable(&opening).unwrap_or(opening);
+        this
     }
 
     /// What to show instead of `bytes`, which have just come; `None` where they may stay.
     fn readable(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let begins = self.head_next.0.load(Ordering::Relaxed) && begins_request(bytes);
+        let begins = self.heads.awaited() && begins_request(bytes);
         if !std::mem::take(&mut self.in_line) && !begins {
             return None;
         }
@@ -142,15 +176,18 @@ mod tests {
 
     use super::*;
 
-    /// Feeds chunks one after the other and reads with a buffer of `room` bytes.
-    async fn read(chunks: &[&[u8]], head_next: bool, room: usize) -> Vec<u8> {
+    /// Feeds chunks one after the other (the first may have been read as the opening) and reads
+    /// with a buffer of `room` bytes.
+    async fn read(chunks: &[&[u8]], [head_next, opened]: [bool; 2], room: usize) -> Vec<u8> {
         let (mut client, server) = tokio::io::duplex(1 << 16);
-        let next = HeadNext::new();
-        next.set(head_next);
-        let mut lenient = LenientIo::new(server, next);
+        let heads = if head_next { Heads::new() } else { Heads::none() };
+        let opening = if opened { chunks[0].to_vec() } else { Vec::new() };
+        let mut lenient = LenientIo::new(server, heads, opening);
         let mut shown = Vec::new();
-        for chunk in chunks {
-            tokio::io::AsyncWriteExt::write_all(&mut client, chunk).await.unwrap();
+        for (at, chunk) in chunks.iter().enumerate() {
+            if !opened || at > 0 {
+                tokio::io::AsyncWriteExt::write_all(&mut client, chunk).await.unwrap();
+            }
             let mut buffer = vec![0; room];
             loop {
                 let count = lenient.read(&mut buffer).await.unwrap();
@@ -167,8 +204,10 @@ mod tests {
     async fn only_request_lines_are_changed() {
         let check = async |chunks: &[&str], head_next: bool, expect: &str| {
             let chunks: Vec<&[u8]> = chunks.iter().map(|chunk| chunk.as_bytes()).collect();
-            let found = read(&chunks, head_next, 4096).await;
-            assert_eq!(String::from_utf8(found).unwrap(), expect, "{chunks:?}");
+            for opened in [false, true] {
+                let found = read(&chunks, [head_next, opened], 4096).await;
+                assert_eq!(String::from_utf8(found).unwrap(), expect, "{chunks:?} {opened}");
+            }
         };
         let head = "GET /d?k=\"a\" HTTP/1.1\r\nif-match: \"x\"\r\n\r\n";
         let shown = "GET /d?k=%22a%22 HTTP/1.1\r\nif-match: \"x\"\r\n\r\n";
@@ -194,7 +233,7 @@ mod tests {
         let head = format!("GET /{} HTTP/1.1\r\n\r\n", "\"".repeat(500));
         let expect = head.replace('"', "%22");
         for room in [600, 700, 2000] {
-            let found = read(&[head.as_bytes()], true, room).await;
+            let found = read(&[head.as_bytes()], [true, false], room).await;
             assert_eq!(String::from_utf8(found).unwrap(), expect);
         }
     }

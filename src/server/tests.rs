@@ -1,49 +1,72 @@
 //! A whole server in this process, spoken to over sockets.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::app::{self, StartOptions, Storage};
+use crate::app::{self, SharedApp, StartOptions, Storage};
 use crate::config::Override;
 
-use super::{bind, serve};
+use super::{Listeners, Tls, bind, serve};
+
+mod limits;
+mod tls;
 
 struct Running {
+    app: SharedApp,
     address: SocketAddr,
+    /// Where HTTPS is on.
+    https: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<std::io::Result<()>>,
     _folder: tempfile::TempDir,
 }
 
 fn run() -> Running {
+    run_with(&[])
+}
+
+fn run_with(settings: &[(&str, &str, &str)]) -> Running {
     let folder = tempfile::tempdir().unwrap();
-    let set = |section: &str, key: &str, value: &str| Override::new(section, key, value);
+    let defaults = [
+        ("admins", "admin", "adminpw"),
+        ("chttpd_auth", "iterations", "1"),
+        ("chttpd", "admin_only_all_dbs", "false"),
+        ("couchdb", "default_security", "everyone"),
+    ];
+    let settings = defaults.iter().chain(settings);
     let options = StartOptions {
         data_dir: folder.path().to_owned(),
         config_files: Vec::new(),
-        overrides: vec![
-            set("chttpd_auth", "iterations", "1"),
-            set("chttpd", "admin_only_all_dbs", "false"),
-            set("couchdb", "default_security", "everyone"),
-        ],
+        overrides: settings
+            .map(|(section, key, value)| Override::new(*section, *key, *value))
+            .collect(),
         storage: Storage::Memory,
     };
     let app = app::start(&options).unwrap().app;
-    let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-    let address = listener.local_addr().unwrap();
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let https = app
+        .config
+        .snapshot()
+        .ssl
+        .enable
+        .then(|| (bind(any_port).unwrap(), Arc::new(Tls::load(app.config.clone()).unwrap())));
+    let https_address = https.as_ref().map(|(listener, _)| listener.local_addr().unwrap());
+    let http = bind(any_port).unwrap();
+    let address = http.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let served = tokio::spawn(serve(app, listener, async {
+    let served = tokio::spawn(serve(app.clone(), Listeners { http, https }, async {
         let _ = stopped.await;
     }));
-    Running { address, stop, served, _folder: folder }
+    Running { app, address, https: https_address, stop, served, _folder: folder }
 }
 
 /// Sends a request and reads an answer of known length or in chunks.
-async fn exchange(stream: &mut TcpStream, request: &str) -> String {
+async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     loop {

@@ -25,7 +25,7 @@ use super::rules::{Reach, Rules, normal_path};
 pub enum Rewrite {
     Answer(HttpResponse),
     /// The request that is meant, and the path it goes to.
-    Again(Request),
+    Again(Box<Request>),
 }
 
 /// Whether a path is one to be rewritten.
@@ -54,7 +54,7 @@ pub async fn rewrite(mut request: Request) -> Result<Rewrite, ApiError> {
             let target = rules.apply(request.method.as_str(), path, request.query.pairs())?;
             let target = target.ok_or_else(ApiError::missing)?;
             request.raw_path = absolute(&base, &target);
-            Ok(Rewrite::Again(request))
+            Ok(Rewrite::Again(Box::new(request)))
         }
         Some(Value::String(_)) => {
             let seen = SeenRequest::take(&mut request).await?;
@@ -71,7 +71,7 @@ pub async fn rewrite(mut request: Request) -> Result<Rewrite, ApiError> {
                         set_body(&mut request, body);
                     }
                     apply(&mut request, &base, meant)?;
-                    Ok(Rewrite::Again(request))
+                    Ok(Rewrite::Again(Box::new(request)))
                 }
             }
         }

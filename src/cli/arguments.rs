@@ -251,10 +251,10 @@ mod tests {
     fn where_health_is_asked() {
         let check = |arguments: &str, expect: &str| {
             let words = ["settee", "health"].into_iter().chain(arguments.split_whitespace());
-            match Settee::try_parse_from(words).unwrap().command {
-                Command::Health(health) => assert_eq!(health.address().to_string(), expect),
-                other @ Command::Serve(_) => panic!("{other:?}"),
-            }
+            let Command::Health(health) = Settee::try_parse_from(words).unwrap().command else {
+                panic!("`{arguments}` asks for something else")
+            };
+            assert_eq!(health.address().to_string(), expect);
         };
         check("", "127.0.0.1:5984");
         check("--bind any --port 80", "127.0.0.1:80");

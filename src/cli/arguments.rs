@@ -66,7 +66,7 @@ impl Health {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Show every setting, where it comes from, and what is wrong
-    Show(Show),
+    Show(Box<Show>),
 }
 
 /// `settee serve`.

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod authentication;
 mod backup;
 mod bootstrap;
 mod compare;
@@ -14,9 +15,11 @@ mod http_peer;
 mod node;
 mod python;
 mod replication;
+mod routes_by_user;
 mod server;
 mod stage;
 mod transcripts;
+mod users;
 mod validation;
 mod views;
 mod wasm;

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::database::Registry;
 use crate::design::Functions;
 use crate::replicator::Replicator;
+use crate::users::Peruser;
 use crate::views::Views;
 
 mod apply;
@@ -35,6 +36,8 @@ pub struct App {
     /// The view indexes that are in use.
     pub views: Arc<Views>,
     pub replicator: Replicator,
+    /// The databases of single users.
+    pub peruser: Arc<Peruser>,
     pub uuids: UuidGenerator,
     /// The server's stable identity.
     pub uuid: String,
@@ -42,6 +45,15 @@ pub struct App {
     pub scratch: PathBuf,
     /// Cancelled when the server stops: feeds end.
     pub stopping: CancellationToken,
+}
+
+impl App {
+    /// Does what nobody asks for by request, until the server stops.
+    pub async fn run_services(&self) {
+        let stopping = || self.stopping.clone();
+        let peruser = self.peruser.clone().drive(stopping());
+        tokio::join!(self.replicator.drive(stopping()), peruser);
+    }
 }
 
 impl std::fmt::Debug for App {

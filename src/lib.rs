@@ -19,4 +19,5 @@ pub mod replicator;
 pub mod sandbox;
 pub mod server;
 pub mod storage;
+pub mod users;
 pub mod views;

@@ -22,7 +22,7 @@ const LAYERS: [&[&str]; 14] = [
     &["mango"],
     &["blocking"],
     &["changes"],
-    &["replicator"],
+    &["replicator", "users"],
     &["app"],
     &["couch_api", "dashboard"],
     &["server"],

@@ -13,6 +13,7 @@ impl App {
         let limits = self.registry.limits();
         limits.set_stem_interactive_updates(settings.couchdb.stem_interactive_updates);
         self.views.set_query_server(settings.query_server);
+        self.peruser.apply(&settings);
         log::set_level(settings.log.level);
         let sandbox = self.functions.sandbox();
         sandbox.set_time_limit(settings.couchdb.os_process_timeout);

@@ -15,12 +15,13 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{self, Authenticator, NewAdmin, SecurityObject};
 use crate::collation::compare_strings;
 use crate::config::{Config, ConfigError, Override, Persist};
-use crate::database::{CreateOptions, DatabaseError, DatabaseName, NameError, Registry};
+use crate::database::{Admitted, CreateOptions, DatabaseError, DatabaseName, NameError, Registry};
 use crate::design::Functions;
 use crate::mango::mapper;
 use crate::replicator::{LocalServer, Replicator, ReplicatorRules};
 use crate::sandbox::{self, Sandbox};
 use crate::storage::{Engine, MemoryEngine, RocksEngine, RocksOptions, StorageError};
+use crate::users::{Accounts, Peruser, UsersRules, missing_auth_design};
 use crate::views::Views;
 
 use super::uuids::random_hex;
@@ -106,9 +107,11 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
         config: config.clone(),
         now_s,
     };
+    let accounts = Accounts::new(registry.clone(), config.clone());
     let app = App {
+        authenticator: Authenticator::new(config.clone(), Arc::new(accounts)),
+        peruser: Arc::new(Peruser::new(registry.clone(), &config.snapshot(), now_s)),
         registry,
-        authenticator: Authenticator::new(config.clone()),
         config,
         replicator: Replicator::new(local, uuid.clone()),
         views: Arc::new(views),
@@ -179,15 +182,23 @@ fn open_registry(
     };
     let default_security = config.snapshot().couchdb.default_security;
     let security = SecurityObject::default_object(default_security).to_json();
-    let rules = Arc::new(ReplicatorRules { config: config.clone() });
-    let registry = Registry::open(engine, security.into_bytes().into(), functions)?;
-    let registry = registry.with_rules(rules);
+    let registry = Registry::open(engine, security.into_bytes().into(), functions)?
+        .with_rules(Arc::new(ReplicatorRules { config: config.clone() }))
+        .with_rules(Arc::new(UsersRules { config: config.clone() }));
     for name in SYSTEM_DATABASES {
         let name = DatabaseName::parse(name)?;
         if !registry.exists(&name)? {
             let options = CreateOptions { created_s: now_s(), ..CreateOptions::default() };
             registry.create(&name, options)?;
         }
+    }
+    if let Ok(name) = DatabaseName::parse(config.snapshot().auth.users_database())
+        && let Ok(db) = registry.get(&name)
+        && let Some(edit) = missing_auth_design(&db)?
+        && let Some(driver) = db.edit(Admitted::by_server(vec![edit]))?.driver
+    {
+        // Nobody else writes yet, so it is done when the driver is.
+        driver.run();
     }
     Ok(registry)
 }

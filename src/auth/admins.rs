@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::{Config, ConfigError, Persist, Settings, is_password_hash};
 
-use super::user::{ADMIN_ROLE, UserRecord};
+use super::user::{ADMIN_ROLE, SecondFactor, Source, UserRecord};
 use super::{PasswordHash, hash};
 
 /// An account made by the server, whose password is shown once.
@@ -21,7 +21,13 @@ pub struct NewAdmin {
 /// The admin of this name, once the password is hashed.
 pub fn find(settings: &Settings, name: &str) -> Option<UserRecord> {
     let password = PasswordHash::parse_admin(settings.admins.get(name)?)?;
-    Some(UserRecord { password, roles: vec![ADMIN_ROLE.to_owned()] })
+    let roles = vec![ADMIN_ROLE.to_owned()];
+    Some(UserRecord {
+        password,
+        roles,
+        second_factor: SecondFactor::Nothing,
+        source: Source::Configuration,
+    })
 }
 
 /// Replaces clear passwords by hashes, for the start and after a reload. Answers how many.
@@ -52,8 +58,8 @@ pub fn set_admin(
     if value.is_empty() || is_password_hash(value) {
         return config.set("admins", name, value, persist);
     }
-    let hashed = PasswordHash::new(value.as_bytes(), &config.snapshot().auth);
-    config.set("admins", name, &hashed.to_admin(), persist)
+    let hashed = PasswordHash::new(value.as_bytes(), &config.snapshot().auth).to_admin();
+    config.set("admins", name, &hashed.unwrap_or_default(), persist)
 }
 
 /// Creates the account `name` with a random password when there is no admin at all.

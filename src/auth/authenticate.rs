@@ -1,4 +1,4 @@
-//! Who sends this request: the session cookie first, then Basic.
+//! Who sends this request: the configured handlers are asked one after the other.
 //!
 //! Two steps. `authenticate_cached` and `login_cached` are cheap and may run anywhere. Where they
 //! answer `NeedsVerification`, a password must be hashed: `verify` takes a tenth of a second and
@@ -9,17 +9,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::warn;
 
-use crate::config::{Config, Settings};
+use crate::config::{AuthenticationHandler, Config, Settings};
 
 use super::basic::BasicCredentials;
 use super::cache::{PasswordsCache, Question};
 use super::cookie::{self, Moment, Scheme, Session, Validity};
 use super::lockout::{Account, Lock, Lockout};
 use super::secret::SecretHistory;
-use super::{AuthError, UserCtx, UserRecord, admins, basic};
+use super::user::{SecondFactor, Source};
+use super::{AuthError, UserCtx, UserRecord, admins, basic, proxy};
 
-/// Finds an account outside of `[admins]` by its name.
-pub type Lookup = Box<dyn Fn(&str) -> Option<UserRecord> + Send + Sync>;
+/// The accounts outside of `[admins]`.
+pub trait Users: Send + Sync {
+    /// The account of this name.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or must not be used.
+    fn find(&self, settings: &Settings, name: &str) -> Result<Option<UserRecord>, AuthError>;
+
+    /// The password of an account was right, and its hash is of a kind that is not made any more.
+    fn upgrade(&self, name: &str, password: &[u8], record: &UserRecord);
+}
+
+/// A request's headers, by their names in any case.
+pub type Headers<'a> = &'a dyn Fn(&str) -> Option<&'a str>;
 
 /// Passwords of one account are verified one after the other, so that the lockout counts exactly
 /// and the cache helps a crowd of equal requests. So many accounts can be verified at once.
@@ -28,10 +41,7 @@ const VERIFICATION_LANES: usize = 16;
 /// What a request says about its sender.
 #[derive(Clone, Copy)]
 pub struct Credentials<'a> {
-    /// The `Authorization` header.
-    pub authorization: Option<&'a str>,
-    /// The `Cookie` header.
-    pub cookie: Option<&'a str>,
+    pub headers: Headers<'a>,
     /// The client's address without its port.
     pub peer: &'a str,
     pub scheme: Scheme,
@@ -39,29 +49,21 @@ pub struct Credentials<'a> {
     pub now_s: u64,
 }
 
-/// The handler that recognised a user; `_session` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthenticatedBy {
-    Cookie,
-    /// Basic, which CouchDB calls the default handler.
-    Default,
-}
-
-impl AuthenticatedBy {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cookie => "cookie",
-            Self::Default => "default",
-        }
-    }
+/// What a client sends to log in.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    pub name: String,
+    pub password: String,
+    /// The one-time password, for users who have these.
+    pub token: String,
 }
 
 /// Who sends a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub user_ctx: UserCtx,
-    /// `None` for an anonymous request.
-    pub authenticated_by: Option<AuthenticatedBy>,
+    /// Who recognised the user; `None` for an anonymous request.
+    pub authenticated_by: Option<AuthenticationHandler>,
     /// A `Set-Cookie` value for the answer, unless the answer sets the cookie itself.
     pub renewed_cookie: Option<String>,
 }
@@ -78,6 +80,7 @@ pub enum Authentication {
 pub struct Verification {
     name: String,
     password: Vec<u8>,
+    token: String,
     record: UserRecord,
     peer: String,
     now_s: u64,
@@ -92,7 +95,7 @@ impl fmt::Debug for Verification {
 /// Recognises users by what their requests carry. One for the whole server.
 pub struct Authenticator {
     config: Arc<Config>,
-    lookup: Lookup,
+    users: Arc<dyn Users>,
     passwords: PasswordsCache,
     lockout: Lockout,
     secrets: SecretHistory,
@@ -100,17 +103,12 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// With server admins as the only accounts.
-    pub fn new(config: Arc<Config>) -> Self {
-        Self::with_users(config, Box::new(|_| None))
-    }
-
-    /// With server admins and the accounts that `lookup` finds. An account in both keeps the
-    /// admin's password and has the roles of both.
-    pub fn with_users(config: Arc<Config>, lookup: Lookup) -> Self {
+    /// With server admins and other users. An account in both keeps the admin's password and has
+    /// the roles of both.
+    pub fn new(config: Arc<Config>, users: Arc<dyn Users>) -> Self {
         Self {
             config,
-            lookup,
+            users,
             passwords: PasswordsCache::new(),
             lockout: Lockout::new(),
             secrets: SecretHistory::default(),
@@ -123,38 +121,67 @@ impl Authenticator {
         &self,
         credentials: &Credentials<'_>,
     ) -> Result<Authentication, AuthError> {
+        use AuthenticationHandler as Handler;
         let settings = self.config.snapshot();
-        if let Some(identity) = self.by_cookie(&settings, credentials)? {
-            return Ok(Authentication::Done(identity));
+        let done = |user, handler| Authentication::Done(Identity::of(user, handler));
+        for &handler in &settings.chttpd.authentication_handlers {
+            let found = match handler {
+                Handler::Cookie => {
+                    self.by_cookie(&settings, credentials)?.map(Authentication::Done)
+                }
+                Handler::Default => self.by_basic(&settings, credentials)?,
+                Handler::Proxy => {
+                    proxy::user(credentials.headers, &settings.auth).map(|user| done(user, handler))
+                }
+                Handler::Jwt => None,
+                Handler::Null => Some(done(UserCtx::server(), handler)),
+            };
+            if let Some(found) = found {
+                return Ok(found);
+            }
         }
-        let Some(basic) = credentials.authorization.map(basic::parse).transpose()?.flatten() else {
-            return Ok(Authentication::Done(Identity::anonymous()));
-        };
+        Ok(Authentication::Done(Identity::anonymous()))
+    }
+
+    fn by_basic(
+        &self,
+        settings: &Settings,
+        credentials: &Credentials<'_>,
+    ) -> Result<Option<Authentication>, AuthError> {
+        let header = (credentials.headers)("authorization");
+        let Some(basic) = header.map(basic::parse).transpose()?.flatten() else { return Ok(None) };
         let BasicCredentials { name, password } = basic;
         let name = String::from_utf8(name).map_err(|_| AuthError::IncorrectPassword)?;
-        let record = self.find(&settings, &name).ok_or(AuthError::IncorrectPassword)?;
+        let record = self.find(settings, &name)?.ok_or(AuthError::IncorrectPassword)?;
+        if record.second_factor != SecondFactor::Nothing {
+            // The header has no place for a one-time password.
+            return Err(AuthError::IncorrectPassword);
+        }
         let (peer, now_s) = (credentials.peer.to_owned(), credentials.now_s);
-        self.check_password(&settings, Verification { name, password, record, peer, now_s })
+        let token = String::new();
+        let verification = Verification { name, password, token, record, peer, now_s };
+        self.check_password(settings, verification).map(Some)
     }
 
     /// The cheap step for a login (`POST /_session`). Unlike with Basic, unknown names are counted
     /// towards the lockout too.
     pub fn login_cached(
         &self,
-        name: &str,
-        password: &[u8],
+        login: Login,
         peer: &str,
         now_s: u64,
     ) -> Result<Authentication, AuthError> {
         let settings = self.config.snapshot();
-        let Some(record) = self.find(&settings, name) else {
-            let account = Account::new(peer, name, "");
-            self.check_lock(&settings, || account, name, peer, now_s)?;
+        let Login { name, password, token } = login;
+        let Some(record) = self.find(&settings, &name)? else {
+            let account = Account::new(peer, &name, "");
+            self.check_lock(&settings, || account, &name, peer, now_s)?;
             self.lockout.count(account, &settings.lockout, now_s);
             return Err(AuthError::IncorrectPassword);
         };
-        let (name, password, peer) = (name.to_owned(), password.to_vec(), peer.to_owned());
-        self.check_password(&settings, Verification { name, password, record, peer, now_s })
+        let (password, peer) = (password.into_bytes(), peer.to_owned());
+        let verification = Verification { name, password, token, record, peer, now_s };
+        self.check_password(&settings, verification)
     }
 
     /// The slow step.
@@ -173,7 +200,7 @@ impl Authenticator {
         }
         let cache = &settings.passwords_cache;
         self.passwords.insert(verification.question(), cache, verification.now_s);
-        Ok(verification.into_identity())
+        self.accept(&settings, verification)
     }
 
     /// Both steps in one, for callers that may wait.
@@ -193,7 +220,7 @@ impl Authenticator {
     ) -> Result<String, AuthError> {
         let settings = self.config.snapshot();
         let secrets = self.secrets.secrets(&settings.auth, now_s).ok_or(AuthError::SecretNotSet)?;
-        let record = self.find(&settings, name).ok_or(AuthError::IncorrectPassword)?;
+        let record = self.find(&settings, name)?.ok_or(AuthError::IncorrectPassword)?;
         let (salt, moment) = (record.password.salt(), Moment { now_s, scheme });
         Ok(cookie::issue(name, &secrets.current, salt, &settings.auth, moment))
     }
@@ -208,15 +235,14 @@ impl Authenticator {
         self.lanes[sum % VERIFICATION_LANES].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, settings: &Settings, name: &str) -> Option<UserRecord> {
-        let user = (self.lookup)(name);
-        match admins::find(settings, name) {
-            Some(mut admin) => {
-                admin.roles.extend(user.into_iter().flat_map(|user| user.roles));
-                Some(admin)
-            }
-            None => user,
-        }
+    fn find(&self, settings: &Settings, name: &str) -> Result<Option<UserRecord>, AuthError> {
+        let Some(mut admin) = admins::find(settings, name) else {
+            return self.users.find(settings, name);
+        };
+        // A document in a bad state locks no admin out.
+        let user = self.users.find(settings, name).unwrap_or_default();
+        admin.roles.extend(user.into_iter().flat_map(|user| user.roles));
+        Ok(Some(admin))
     }
 
     /// `None` when there is no session or one not to be believed: then the next handler is asked.
@@ -225,12 +251,12 @@ impl Authenticator {
         settings: &Settings,
         credentials: &Credentials<'_>,
     ) -> Result<Option<Identity>, AuthError> {
-        let Some(header) = credentials.cookie else { return Ok(None) };
+        let Some(header) = (credentials.headers)("cookie") else { return Ok(None) };
         let Some(session) = Session::from_header(header)? else { return Ok(None) };
         let now_s = credentials.now_s;
         let Some(secrets) = self.secrets.secrets(&settings.auth, now_s) else { return Ok(None) };
         let Some(name) = session.user() else { return Ok(None) };
-        let Some(record) = self.find(settings, name) else { return Ok(None) };
+        let Some(record) = self.find(settings, name)? else { return Ok(None) };
         let salt = record.password.salt();
         let verify = |secret: &str| session.verify(secret, salt, &settings.auth, now_s);
         let validity = verify(&secrets.current)
@@ -241,7 +267,7 @@ impl Authenticator {
             cookie::issue(name, &secrets.current, salt, &settings.auth, moment)
         });
         let user_ctx = UserCtx { name: Some(name.to_owned()), roles: record.roles };
-        let authenticated_by = Some(AuthenticatedBy::Cookie);
+        let authenticated_by = Some(AuthenticationHandler::Cookie);
         Ok(Some(Identity { user_ctx, authenticated_by, renewed_cookie }))
     }
 
@@ -255,13 +281,34 @@ impl Authenticator {
         self.check_lock(settings, || verification.account(), name, peer, now_s)?;
         let question = verification.question();
         match self.passwords.check(question, &settings.passwords_cache, now_s) {
-            Some(true) => Ok(Authentication::Done(verification.into_identity())),
+            Some(true) => self.accept(settings, verification).map(Authentication::Done),
             Some(false) => {
                 self.lockout.count(verification.account(), &settings.lockout, now_s);
                 Err(AuthError::IncorrectPassword)
             }
             None => Ok(Authentication::NeedsVerification(verification)),
         }
+    }
+
+    /// The password is right.
+    fn accept(
+        &self,
+        settings: &Settings,
+        verification: Verification,
+    ) -> Result<Identity, AuthError> {
+        let now_s = verification.now_s;
+        if !verification.record.second_factor.accepts(&verification.token, now_s) {
+            // Tokens are short: who knows the password must not be able to try them all.
+            self.lockout.count(verification.account(), &settings.lockout, now_s);
+            return Err(AuthError::IncorrectPassword);
+        }
+        let Verification { name, password, record, .. } = verification;
+        let upgrade = settings.auth.upgrade_hash_on_auth && record.source == Source::Document;
+        if upgrade && record.password.is_outdated(&settings.auth) {
+            self.users.upgrade(&name, &password, &record);
+        }
+        let user = UserCtx { name: Some(name), roles: record.roles };
+        Ok(Identity::of(user, AuthenticationHandler::Default))
     }
 
     fn check_lock(
@@ -294,18 +341,14 @@ impl Verification {
     fn question(&self) -> Question<'_> {
         Question { name: &self.name, stored: &self.record.password, password: &self.password }
     }
-
-    fn into_identity(self) -> Identity {
-        Identity {
-            user_ctx: UserCtx { name: Some(self.name), roles: self.record.roles },
-            authenticated_by: Some(AuthenticatedBy::Default),
-            renewed_cookie: None,
-        }
-    }
 }
 
 impl Identity {
     pub fn anonymous() -> Self {
         Self { user_ctx: UserCtx::anonymous(), authenticated_by: None, renewed_cookie: None }
+    }
+
+    fn of(user_ctx: UserCtx, handler: AuthenticationHandler) -> Self {
+        Self { user_ctx, authenticated_by: Some(handler), renewed_cookie: None }
     }
 }

@@ -17,6 +17,16 @@ pub enum AuthError {
     TooFewIterations,
     #[error("Iteration count is too high for this server")]
     TooManyIterations,
+    #[error("PRF is invalid")]
+    InvalidPrf,
+    #[error(
+        "User document conflicts must be resolved before the document is used for authentication \
+         purposes."
+    )]
+    UserConflicts,
+    /// The account could not be looked up.
+    #[error("the users database cannot be read")]
+    UsersUnreadable,
     #[error("cookie auth secret is not set")]
     SecretNotSet,
     /// An anonymous request while `require_valid_user` is on.
@@ -64,6 +74,7 @@ impl AuthError {
         match self {
             Self::InvalidBase64 | Self::MalformedCookie => AuthErrorKind::BadRequest,
             Self::IncorrectPassword
+            | Self::UserConflicts
             | Self::AuthenticationRequired
             | Self::PleaseLogin
             | Self::NotAuthenticated
@@ -75,9 +86,10 @@ impl AuthError {
             Self::LockedOut
             | Self::TooFewIterations
             | Self::TooManyIterations
+            | Self::InvalidPrf
             | Self::NotMember
             | Self::NotDatabaseAdmin => AuthErrorKind::Forbidden,
-            Self::SecretNotSet => AuthErrorKind::InternalServerError,
+            Self::SecretNotSet | Self::UsersUnreadable => AuthErrorKind::InternalServerError,
         }
     }
 }

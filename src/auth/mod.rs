@@ -15,16 +15,18 @@ mod hash;
 mod jwt;
 mod lockout;
 mod password;
+mod proxy;
 mod secret;
 mod security;
 #[cfg(test)]
 mod tests;
 mod totp;
 mod user;
+mod user_document;
 
 pub use admins::{NewAdmin, create_first_admin, hash_plain_text_admins, set_admin};
 pub use authenticate::{
-    AuthenticatedBy, Authentication, Authenticator, Credentials, Identity, Lookup, Verification,
+    Authentication, Authenticator, Credentials, Headers, Identity, Login, Users, Verification,
 };
 pub use cookie::Scheme;
 pub use error::{AuthError, AuthErrorKind};
@@ -33,4 +35,5 @@ pub use password::PasswordHash;
 pub use secret::ensure_cookie_secret;
 pub use security::{Access, Group, SecurityError, SecurityObject};
 pub use totp::Totp;
-pub use user::{UserCtx, UserRecord};
+pub use user::{SecondFactor, Source, UserCtx, UserRecord};
+pub use user_document::{record_of, set_password};

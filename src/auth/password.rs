@@ -4,7 +4,7 @@
 //! `-pbkdf2-<hex>,<salt>,<iterations>` (SHA-1) or the oldest `-hashed-<hex>,<salt>` (SHA-1 once).
 //! The salt is used as the text it is, also where it consists of hexadecimal digits.
 
-use crate::config::{AuthSettings, HashAlgorithm};
+use crate::config::{AuthSettings, HashAlgorithm, PasswordScheme};
 
 use super::{AuthError, hash};
 
@@ -17,9 +17,25 @@ pub enum PasswordHash {
         salt: String,
         iterations: u32,
     },
-    /// SHA-1 of password and salt; only read, never made.
+    /// SHA-1 of password and salt.
     Simple {
         digest: Vec<u8>,
+        salt: String,
+    },
+    /// PBKDF2 over the hexadecimal digits of such a SHA-1: a weak hash that was made stronger
+    /// while nobody knew the password. Only read, never made.
+    SimplePbkdf2 {
+        prf: HashAlgorithm,
+        derived_key: Vec<u8>,
+        salt: String,
+        iterations: u32,
+    },
+    /// Made with a hash function that nobody knows: a try is an error.
+    UnknownPrf {
+        salt: String,
+    },
+    /// Nothing that a password could fit.
+    Nothing {
         salt: String,
     },
 }
@@ -49,20 +65,51 @@ impl PasswordHash {
         })
     }
 
-    /// The text of an admin's hash.
-    pub fn to_admin(&self) -> String {
-        match self {
+    /// The text of an admin's hash; `None` for one that admins cannot have.
+    pub fn to_admin(&self) -> Option<String> {
+        Some(match self {
             Self::Pbkdf2 { prf, derived_key, salt, iterations } => {
                 let key = hash::to_hex(derived_key);
                 format!("-pbkdf2:{}-{key},{salt},{iterations}", prf.as_str())
             }
             Self::Simple { digest, salt } => format!("-hashed-{},{salt}", hash::to_hex(digest)),
+            Self::SimplePbkdf2 { .. } | Self::UnknownPrf { .. } | Self::Nothing { .. } => {
+                return None;
+            }
+        })
+    }
+
+    /// Hashes a new password with a new salt, as admins have it. Slow on purpose.
+    pub fn new(password: &[u8], settings: &AuthSettings) -> Self {
+        Self::pbkdf2(password, new_salt(), settings)
+    }
+
+    /// Hashes a user's password as `password_scheme` says; `None` where it names no scheme. Slow
+    /// on purpose.
+    pub fn of_user(password: &[u8], salt: Option<String>, settings: &AuthSettings) -> Option<Self> {
+        let salt = salt.unwrap_or_else(new_salt);
+        match settings.password_scheme {
+            PasswordScheme::Pbkdf2 => Some(Self::pbkdf2(password, salt, settings)),
+            PasswordScheme::Simple => {
+                let digest = hash::sha1(&[password, salt.as_bytes()]);
+                Some(Self::Simple { digest, salt })
+            }
+            PasswordScheme::Unknown => None,
         }
     }
 
-    /// Hashes a new password with a new salt. Slow on purpose.
-    pub fn new(password: &[u8], settings: &AuthSettings) -> Self {
-        let salt = hash::to_hex(&hash::random::<16>());
+    /// Whether a new hash of the same password would be made in another way, and none weaker.
+    pub fn is_outdated(&self, settings: &AuthSettings) -> bool {
+        let current = (settings.pbkdf2_prf, settings.iterations);
+        settings.password_scheme == PasswordScheme::Pbkdf2
+            && match self {
+                Self::Pbkdf2 { prf, iterations, .. } => (*prf, *iterations) != current,
+                Self::Simple { .. } | Self::SimplePbkdf2 { .. } => true,
+                Self::UnknownPrf { .. } | Self::Nothing { .. } => false,
+            }
+    }
+
+    fn pbkdf2(password: &[u8], salt: String, settings: &AuthSettings) -> Self {
         let (prf, iterations) = (settings.pbkdf2_prf, settings.iterations);
         let derived_key = hash::pbkdf2(prf, password, salt.as_bytes(), iterations);
         Self::Pbkdf2 { prf, derived_key, salt, iterations }
@@ -73,15 +120,26 @@ impl PasswordHash {
     pub fn verify(&self, password: &[u8], settings: &AuthSettings) -> Result<bool, AuthError> {
         let (expected, found) = match self {
             Self::Simple { digest, salt } => (digest, hash::sha1(&[password, salt.as_bytes()])),
-            Self::Pbkdf2 { iterations, .. } if *iterations < settings.min_iterations => {
+            Self::Pbkdf2 { iterations, .. } | Self::SimplePbkdf2 { iterations, .. }
+                if *iterations < settings.min_iterations =>
+            {
                 return Err(AuthError::TooFewIterations);
             }
-            Self::Pbkdf2 { iterations, .. } if *iterations > settings.max_iterations => {
+            Self::Pbkdf2 { iterations, .. } | Self::SimplePbkdf2 { iterations, .. }
+                if *iterations > settings.max_iterations =>
+            {
                 return Err(AuthError::TooManyIterations);
             }
             Self::Pbkdf2 { prf, derived_key, salt, iterations } => {
                 (derived_key, hash::pbkdf2(*prf, password, salt.as_bytes(), *iterations))
             }
+            Self::SimplePbkdf2 { prf, derived_key, salt, iterations } => {
+                let simple = hash::to_hex(&hash::sha1(&[password, salt.as_bytes()]));
+                let found = hash::pbkdf2(*prf, simple.as_bytes(), salt.as_bytes(), *iterations);
+                (derived_key, found)
+            }
+            Self::UnknownPrf { .. } => return Err(AuthError::InvalidPrf),
+            Self::Nothing { .. } => return Ok(false),
         };
         Ok(hash::equal(expected, &found))
     }
@@ -89,9 +147,17 @@ impl PasswordHash {
     /// The salt; it is part of what signs a session, so that a new password ends the old sessions.
     pub fn salt(&self) -> &str {
         match self {
-            Self::Pbkdf2 { salt, .. } | Self::Simple { salt, .. } => salt,
+            Self::Pbkdf2 { salt, .. }
+            | Self::Simple { salt, .. }
+            | Self::SimplePbkdf2 { salt, .. }
+            | Self::UnknownPrf { salt }
+            | Self::Nothing { salt } => salt,
         }
     }
+}
+
+fn new_salt() -> String {
+    hash::to_hex(&hash::random::<16>())
 }
 
 #[cfg(test)]
@@ -124,7 +190,7 @@ mod tests {
             assert_eq!(hash.verify(b"Passwort", &settings), Ok(false), "{text}");
             assert_eq!(hash.verify(b"", &settings), Ok(false), "{text}");
             let again = text.replace("-pbkdf2-", "-pbkdf2:sha-");
-            assert_eq!(hash.to_admin(), again);
+            assert_eq!(hash.to_admin(), Some(again));
         }
     }
 
@@ -177,9 +243,10 @@ mod tests {
         let mut settings = Settings::default().auth;
         settings.iterations = 3;
         let made = PasswordHash::new(b"geheim", &settings);
-        assert_eq!(PasswordHash::parse_admin(&made.to_admin()).as_ref(), Some(&made));
-        assert!(made.to_admin().starts_with("-pbkdf2:sha256-"));
-        assert!(made.to_admin().ends_with(",3"));
+        let text = made.to_admin().unwrap();
+        assert_eq!(PasswordHash::parse_admin(&text).as_ref(), Some(&made));
+        assert!(text.starts_with("-pbkdf2:sha256-"));
+        assert!(text.ends_with(",3"));
         assert_eq!((made.salt().len(), made.verify(b"geheim", &settings)), (32, Ok(true)));
         assert_ne!(made, PasswordHash::new(b"geheim", &settings));
         settings.min_iterations = 4;

@@ -58,6 +58,12 @@ impl SecurityObject {
         }
     }
 
+    /// Reads what is stored of a database. What cannot be read opens it to nobody but server
+    /// admins.
+    pub fn stored(text: &[u8]) -> Self {
+        Self::parse(text).unwrap_or_else(|_| Self::default_object(DefaultSecurity::AdminOnly))
+    }
+
     /// Checks an object.
     pub fn from_object(object: Map<String, Value>) -> Result<Self, SecurityError> {
         let admins = group(object.get("admins"))?;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{AuthError, PasswordHash};
+use super::{AuthError, PasswordHash, Totp};
 
 /// The role that only server admins have.
 pub const ADMIN_ROLE: &str = "_admin";
@@ -61,4 +61,36 @@ impl UserCtx {
 pub struct UserRecord {
     pub password: PasswordHash,
     pub roles: Vec<String>,
+    pub second_factor: SecondFactor,
+    pub source: Source,
+}
+
+/// What a login needs beside the password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecondFactor {
+    Nothing,
+    /// The token of a moment.
+    Totp(Totp),
+    /// Something that nobody can give.
+    Unusable,
+}
+
+impl SecondFactor {
+    /// Whether a login with this token is complete.
+    pub fn accepts(&self, token: &str, now_s: u64) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Totp(totp) => totp.verify(token, now_s),
+            Self::Unusable => false,
+        }
+    }
+}
+
+/// Where an account is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// In `[admins]`.
+    Configuration,
+    /// In a document of the users database.
+    Document,
 }

@@ -1,7 +1,11 @@
 //! `[chttpd_auth]`: sessions, password hashing and proxies. A key that it lacks is looked for in
 //! `[couch_httpd_auth]`, its old name.
 
+use super::PasswordRules;
 use super::reader::{Reader, Section};
+
+/// The database of user accounts where no other is named.
+const USERS_DATABASE: &str = "_users";
 
 /// The hash functions CouchDB names in its configuration and in password hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,16 @@ impl HashAlgorithm {
     }
 }
 
+/// How the passwords of user documents are hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordScheme {
+    Pbkdf2,
+    /// SHA-1 once, for servers that share their users with a very old one.
+    Simple,
+    /// What the setting names is no scheme: no password can be set.
+    Unknown,
+}
+
 /// The `SameSite` attribute of session cookies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SameSite {
@@ -57,6 +71,7 @@ pub struct ProxySettings {
 
 /// `[chttpd_auth]`.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an ini key of its own")]
 pub struct AuthSettings {
     /// Life of a session, in seconds.
     pub timeout_s: u64,
@@ -75,6 +90,17 @@ pub struct AuthSettings {
     pub max_iterations: u32,
     /// The hash function of new password hashes.
     pub pbkdf2_prf: HashAlgorithm,
+    pub password_scheme: PasswordScheme,
+    /// What a new password of a user must look like (`password_regexp`).
+    pub password_rules: PasswordRules,
+    /// Whether a login replaces a hash that was made with other settings.
+    pub upgrade_hash_on_auth: bool,
+    /// Members of user documents that everybody who may read the database sees.
+    pub public_fields: Vec<String>,
+    /// Whether `_all_docs` shows these members, too.
+    pub users_db_public: bool,
+    /// Whether a user document may have conflicts and its user log in.
+    pub allow_conflicted_user_docs: bool,
     pub proxy: ProxySettings,
     /// As configured: `_session` names the database only where an ini file does.
     pub authentication_db: Option<String>,
@@ -83,6 +109,12 @@ pub struct AuthSettings {
 }
 
 impl AuthSettings {
+    /// The database of user accounts.
+    #[must_use]
+    pub fn users_database(&self) -> &str {
+        self.authentication_db.as_deref().unwrap_or(USERS_DATABASE)
+    }
+
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         // The old section holds this key in CouchDB's own default.ini, where it must not show.
         let authentication_db =
@@ -106,6 +138,17 @@ impl AuthSettings {
                 prf,
                 HashAlgorithm::parse,
             ),
+            password_scheme: section.parsed(
+                "password_scheme",
+                PasswordScheme::Pbkdf2,
+                "pbkdf2 or simple",
+                |text| Some(password_scheme(text)),
+            ),
+            password_rules: PasswordRules::read(section.text("password_regexp")),
+            upgrade_hash_on_auth: section.boolean("upgrade_hash_on_auth", true),
+            public_fields: section.list("public_fields", &[]),
+            users_db_public: section.boolean("users_db_public", false),
+            allow_conflicted_user_docs: section.boolean("allow_conflicted_user_docs", false),
             proxy: ProxySettings {
                 use_secret: section.boolean("proxy_use_secret", false),
                 username_header: section.text_or("x_auth_username", "X-Auth-CouchDB-UserName"),
@@ -116,6 +159,14 @@ impl AuthSettings {
             authentication_redirect: section
                 .text_or("authentication_redirect", "/_utils/session.html"),
         }
+    }
+}
+
+fn password_scheme(text: &str) -> PasswordScheme {
+    match text {
+        "pbkdf2" => PasswordScheme::Pbkdf2,
+        "simple" => PasswordScheme::Simple,
+        _ => PasswordScheme::Unknown,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::ConfigWhitelist;
 use super::reader::Reader;
+use super::{AuthenticationHandler, ConfigWhitelist};
 
 const PREFER_MINIMAL: [&str; 8] = [
     "Cache-Control",
@@ -26,6 +26,8 @@ const REWRITES_MAX: u64 = 1000;
 pub struct ChttpdSettings {
     pub port: u16,
     pub bind_address: IpAddr,
+    /// Who is asked who sends a request, one after the other.
+    pub authentication_handlers: Vec<AuthenticationHandler>,
     /// Refuse anonymous requests.
     pub require_valid_user: bool,
     /// Refuse anonymous requests except for `/_up`.
@@ -63,6 +65,8 @@ pub struct ChttpdSettings {
     pub x_forwarded_host: String,
     pub x_forwarded_proto: String,
     pub x_forwarded_ssl: String,
+    /// The header in which a trusted proxy names the client's address. CouchDB has no such key.
+    pub x_forwarded_for: Option<String>,
     /// The challenge sent with a 401, if one is configured.
     pub www_authenticate: Option<String>,
 }
@@ -71,6 +75,7 @@ impl ChttpdSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let auth_requires_valid_user =
             reader.section(&["chttpd_auth"]).boolean("require_valid_user", false);
+        let authentication_handlers = AuthenticationHandler::read_all(reader);
         let mut section = reader.section(&["chttpd", "httpd"]);
         Self {
             port: section.number("port", 5984, 0..=u16::MAX),
@@ -80,6 +85,7 @@ impl ChttpdSettings {
                 "an IP address, localhost or any",
                 bind_address,
             ),
+            authentication_handlers,
             // Releases differ in where they look for it: the stricter reading is the safe one.
             require_valid_user: section.boolean("require_valid_user", false)
                 || auth_requires_valid_user,
@@ -109,6 +115,7 @@ impl ChttpdSettings {
             x_forwarded_host: section.text_or("x_forwarded_host", "X-Forwarded-Host"),
             x_forwarded_proto: section.text_or("x_forwarded_proto", "X-Forwarded-Proto"),
             x_forwarded_ssl: section.text_or("x_forwarded_ssl", "X-Forwarded-Ssl"),
+            x_forwarded_for: section.text("x_forwarded_for").map(str::to_owned),
             www_authenticate: section.text("WWW-Authenticate").map(str::to_owned),
         }
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::reader::Reader;
 use super::{
-    AttachmentsSettings, AuthSettings, ChttpdSettings, CorsSettings, CouchdbSettings, CspSettings,
-    DiskMonitorSettings, FrameOptions, JwtSettings, LimitsSettings, LockoutSettings, LogSettings,
-    MangoSettings, PasswordsCacheSettings, PurgeSettings, QueryServerSettings, ReplicatorSettings,
-    SslSettings, UuidsSettings, Values, VhostsSettings, Warning, catalogue,
+    AttachmentsSettings, AuthCacheSettings, AuthSettings, ChttpdSettings, CorsSettings,
+    CouchdbSettings, CspSettings, DiskMonitorSettings, FrameOptions, JwtSettings, LimitsSettings,
+    LockoutSettings, LogSettings, MangoSettings, PasswordsCacheSettings, PeruserSettings,
+    PurgeSettings, QueryServerSettings, ReplicatorSettings, SslSettings, UuidsSettings, Values,
+    VhostsSettings, Warning, catalogue,
 };
 
 /// What the server obeys. A value of this type never changes.
@@ -23,10 +24,14 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// `[jwt_auth]` and `[jwt_keys]`.
     pub jwt: JwtSettings,
+    /// `[chttpd_auth_cache]`.
+    pub auth_cache: AuthCacheSettings,
     /// `[chttpd_auth_lockout]`.
     pub lockout: LockoutSettings,
     /// `[couch_passwords_cache]`.
     pub passwords_cache: PasswordsCacheSettings,
+    /// `[couch_peruser]`.
+    pub peruser: PeruserSettings,
     pub uuids: UuidsSettings,
     pub vhosts: VhostsSettings,
     pub attachments: AttachmentsSettings,
@@ -70,8 +75,10 @@ impl Settings {
             cors: CorsSettings::read(reader),
             auth: AuthSettings::read(reader),
             jwt: JwtSettings::read(reader),
+            auth_cache: AuthCacheSettings::read(reader),
             lockout: LockoutSettings::read(reader),
             passwords_cache: PasswordsCacheSettings::read(reader),
+            peruser: PeruserSettings::read(reader),
             uuids: UuidsSettings::read(reader),
             vhosts: VhostsSettings::read(reader),
             attachments: AttachmentsSettings::read(reader),

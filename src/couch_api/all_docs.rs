@@ -15,6 +15,7 @@ use super::request::Request;
 use super::respond::Answer;
 use super::stream::answer_pages;
 use super::view_query::{ViewKind, ViewQuery};
+use super::viewer::Viewer;
 
 /// Queries in one request.
 const QUERIES_MAX: usize = 10_000;
@@ -51,7 +52,8 @@ pub async fn local_docs_queries(request: Request, db: Arc<Database>) -> Answer {
 
 async fn list(mut request: Request, db: Arc<Database>, namespace: Namespace) -> Answer {
     let query = query_of(&mut request).await?;
-    answer(db, namespace, query).await
+    let viewer = Viewer::of(&request, &db)?;
+    answer(db, namespace, query, viewer).await
 }
 
 /// The parameters of a single listing.
@@ -72,9 +74,15 @@ fn refuse_bad_keys(query: ViewQuery, reason: &'static str) -> Result<ViewQuery, 
     if query.has_bad_keys() { Err(ApiError::bad_request(reason)) } else { Ok(query) }
 }
 
-async fn answer(db: Arc<Database>, namespace: Namespace, query: ViewQuery) -> Answer {
+async fn answer(
+    db: Arc<Database>,
+    namespace: Namespace,
+    query: ViewQuery,
+    viewer: Viewer,
+) -> Answer {
     check(&db, &query)?;
-    answer_pages("list documents", Listings::single(Listing::new(db, namespace, query))).await
+    let listing = Listing::new(db, namespace, query, viewer);
+    answer_pages("list documents", Listings::single(listing)).await
 }
 
 /// # Errors
@@ -91,6 +99,7 @@ async fn list_many(mut request: Request, db: Arc<Database>, namespace: Namespace
     request.allow(&[Method::POST], "POST")?;
     let mut body = request.json_object().await?;
     let shared = ViewQuery::from_query(&request.query)?;
+    let viewer = Viewer::of(&request, &db)?;
     let mut listings = Vec::new();
     for query in queries(&mut body)? {
         let Value::Object(query) = query else {
@@ -99,7 +108,7 @@ async fn list_many(mut request: Request, db: Arc<Database>, namespace: Namespace
         let mut query = shared.clone().with_body(&query)?;
         query.fold_single_key();
         check(&db, &query)?;
-        listings.push(Listing::new(db.clone(), namespace, query));
+        listings.push(Listing::new(db.clone(), namespace, query, viewer.clone()));
     }
     answer_pages("list documents", Listings::many(listings)).await
 }

@@ -16,6 +16,7 @@ use super::error::ApiError;
 use super::pieces::{AttachmentBytes, Pieces};
 use super::request::Request;
 use super::respond::{self, Answer};
+use super::viewer::Viewer;
 
 /// The reason for an attachment that the document does not have.
 pub const MISSING_ATTACHMENT: &str = "Document is missing attachment";
@@ -26,7 +27,9 @@ const SMALL_BYTES: u64 = 32 << 10;
 /// Sends an attachment of the winner, or of `?rev=`.
 pub async fn get(request: Request, db: Arc<Database>, id: DocId, name: String) -> Answer {
     let rev = request.query_rev()?;
-    let document = open_document(&db, &id, rev.as_ref())?;
+    let viewer = Viewer::of(&request, &db)?;
+    viewer.check(&id)?;
+    let document = viewer.show(open_document(&db, &id, rev.as_ref())?)?;
     let attachment = find_attachment(&document, &name)?;
     let etag = respond::quoted(&attachment.digest.to_base64());
     if request.matches_etag(&etag) {

@@ -23,6 +23,7 @@ use super::request::Request;
 use super::respond::{self, Answer};
 use super::revision_rows::{LoadedRow, Row, Rows};
 use super::stream::{self, PAGE_BYTES, Pages};
+use super::viewer::Viewer;
 
 /// Documents whose revision trees are read together.
 const BATCH_DOCUMENTS: usize = 100;
@@ -52,7 +53,9 @@ pub async fn bulk_get(mut request: Request, db: Arc<Database>) -> Answer {
         None => Framing::Json,
         Some(_) => Framing::Multipart { boundary, close: !items.is_empty() },
     };
-    let results = Results::new(db, items, latest, options, framing);
+    let viewer = Viewer::of(&request, &db)?;
+    let rows = Rows::new(db, viewer.clone());
+    let results = Results::new(rows, viewer, items, latest, options, framing);
     let body = stream::stream_pages("bulk get", results).await?;
     Ok(match content_type {
         None => respond::json_stream(body),
@@ -88,6 +91,14 @@ impl ItemError {
 
     fn missing(rev: &str) -> Self {
         Self::new(rev.into(), "not_found", "missing")
+    }
+
+    /// What the user may not see.
+    fn hidden(error: &ApiError) -> Self {
+        match error {
+            ApiError::Forbidden(reason) => Self::new(Value::Null, "forbidden", reason.clone()),
+            _ => Self::missing("undefined"),
+        }
     }
 
     /// With the members in CouchDB's order.
@@ -173,6 +184,7 @@ enum Framing {
 /// The answer on its way out.
 struct Results {
     db: Arc<Database>,
+    viewer: Viewer,
     items: std::vec::IntoIter<Value>,
     latest: bool,
     options: RevisionOptions,
@@ -185,15 +197,17 @@ struct Results {
 
 impl Results {
     fn new(
-        db: Arc<Database>,
+        rows: Rows<Entry>,
+        viewer: Viewer,
         items: Vec<Value>,
         latest: bool,
         options: RevisionOptions,
         framing: Framing,
     ) -> Self {
         Self {
-            rows: Rows::new(db.clone()),
-            db,
+            db: rows.db().clone(),
+            rows,
+            viewer,
             items: items.into_iter(),
             latest,
             options,
@@ -207,7 +221,10 @@ impl Results {
     fn select(&mut self) -> Result<bool, ApiError> {
         let mut batch = Vec::with_capacity(BATCH_DOCUMENTS);
         for mut value in self.items.by_ref().take(BATCH_DOCUMENTS) {
-            let item = Item::of(&value, self.latest);
+            let item = Item::of(&value, self.latest).and_then(|item| {
+                let visible = self.viewer.check(&item.id);
+                visible.map(|()| item).map_err(|error| ItemError::hidden(&error))
+            });
             let id = value.get_mut("id").map(Value::take).unwrap_or_default();
             batch.push((id, item));
         }

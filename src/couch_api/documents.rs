@@ -15,9 +15,9 @@ use super::document_parts;
 use super::error::ApiError;
 use super::open_revs;
 use super::query::Query;
-use super::replicator_docs;
 use super::request::Request;
 use super::respond::{self, Answer};
+use super::viewer::Viewer;
 
 /// With none of these a read is the winner and nothing else.
 const PARAMETERS: [&str; 12] = [
@@ -53,17 +53,19 @@ pub fn redirect_to_design(request: &Request) -> Answer {
 
 /// `GET /{db}/{id}`.
 pub async fn get(request: Request, db: Arc<Database>, id: DocId) -> Answer {
+    let viewer = Viewer::of(&request, &db)?;
+    viewer.check(&id)?;
     if request.query.get("open_revs").is_some_and(|revs| revs != "[]") {
-        return open_revs::get(request, db, id).await;
+        return open_revs::get(request, db, id, viewer).await;
     }
     if !request.query.pairs().any(|(name, _)| PARAMETERS.contains(&name)) {
-        return plain(&request, &db, &id);
+        return plain(&request, &db, &id, &viewer);
     }
     let wanted = Wanted::of(&request.query)?;
     let reading = db.clone();
     let found = blocking::run("read document", move || Found::read(&reading, &id, &wanted));
     let mut found = found.await??;
-    found.document = replicator_docs::conceal(&request, &db, found.document)?;
+    found.document = viewer.show(found.document)?;
     let etag = respond::quoted(&found.document.rev.to_string());
     let etag = found.has_etag().then_some(etag);
     if let Some(etag) = etag.as_deref().filter(|etag| request.matches_etag(etag)) {
@@ -99,16 +101,16 @@ pub fn encoding_info(query: &Query) -> EncodingInfo {
 }
 
 /// The winner and nothing else: two reads and a splice, on the async worker itself.
-fn plain(request: &Request, db: &Database, id: &DocId) -> Answer {
+fn plain(request: &Request, db: &Database, id: &DocId, viewer: &Viewer) -> Answer {
     let document = db.winner(id)?.ok_or_else(ApiError::missing)?;
     if document.deleted {
         return Err(ApiError::not_found("deleted"));
     }
+    let document = viewer.show(document)?;
     let etag = respond::quoted(&document.rev.to_string());
     if request.matches_etag(&etag) {
         return Ok(respond::not_modified(&etag));
     }
-    let document = replicator_docs::conceal(request, db, document)?;
     let mut out = Vec::with_capacity(document.body.len() + 128);
     let info = encoding_info(&request.query);
     write_document(&mut out, &document, &Extras { encoding_info: info, ..Extras::default() });

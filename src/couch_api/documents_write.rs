@@ -21,6 +21,7 @@ use super::multipart_put;
 use super::request::{Request, check_doc_id};
 use super::respond::{self, Answer};
 use super::router::Role;
+use super::viewer::Viewer;
 use super::views::build_ahead;
 use super::writing;
 
@@ -311,6 +312,7 @@ pub async fn put(mut request: Request, db: Arc<Database>, id: DocId, role: Role)
 
 /// `DELETE /{db}/{id}`.
 pub async fn delete(request: Request, db: Arc<Database>, id: DocId, role: Role) -> Answer {
+    Viewer::of(&request, &db)?.check(&id)?;
     let nothing = Incoming {
         id: None,
         rev: None,
@@ -362,6 +364,8 @@ pub async fn copy(request: Request, db: Arc<Database>, id: DocId, role: Role) ->
     if target.is_design() {
         require_design_role(&request, role)?;
     }
+    let viewer = Viewer::of(&request, &db)?;
+    viewer.check(&id)?;
     let source_rev = request.query_rev()?;
     let source = match source_rev {
         Some(rev) => db.revision(&id, &rev)?.ok_or_else(ApiError::missing)?,
@@ -373,6 +377,7 @@ pub async fn copy(request: Request, db: Arc<Database>, id: DocId, role: Role) ->
             winner
         }
     };
+    let source = viewer.show(source)?;
     let incoming = parse(&request.settings, &source.body)?;
     check_design(&request.app, &db, &target, &incoming).await?;
     let shared = source.attachments.into_iter().map(EditAttachment::shared);

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::app::{SharedApp, now_s};
-use crate::auth::{AuthError, AuthenticatedBy, Authentication, Credentials, Identity, Scheme};
+use crate::auth::{AuthError, Authentication, Credentials, Identity, Login, Scheme};
 use crate::blocking;
-use crate::config::Settings;
+use crate::config::{AuthenticationHandler, Settings};
 use crate::http::negotiate::accepts;
 use crate::http::parameters::Parameters;
 use crate::http::path::{encode_segment, parse_query};
@@ -44,19 +44,15 @@ const X_COUCHDB_WWW_AUTHENTICATE: HeaderName =
 /// # Errors
 /// Wrong credentials are refused also where none are needed.
 pub async fn authenticate(request: &mut Request) -> Result<Option<String>, ApiError> {
-    let authorization = request.header(header::AUTHORIZATION.as_str());
-    let cookie = request.header(header::COOKIE.as_str());
-    if authorization.is_none() && cookie.is_none() {
-        require_valid_user(request)?;
-        return Ok(None);
-    }
-    let peer = peer_address(request);
-    let scheme = scheme(request);
-    let credentials = Credentials { authorization, cookie, peer: &peer, scheme, now_s: now_s() };
-    let step = request.app.authenticator.authenticate_cached(&credentials);
+    let step = {
+        let headers = |name: &str| request.header(name);
+        let (peer, scheme) = (peer_address(request), scheme(request));
+        let credentials = Credentials { headers: &headers, peer: &peer, scheme, now_s: now_s() };
+        request.app.authenticator.authenticate_cached(&credentials)
+    };
     let identity = verify(&request.app, step).await?;
     request.user = identity.user_ctx;
-    request.authenticated_by = identity.authenticated_by.map(AuthenticatedBy::as_str);
+    request.authenticated_by = identity.authenticated_by.map(AuthenticationHandler::as_str);
     require_valid_user(request)?;
     Ok(identity.renewed_cookie)
 }
@@ -98,9 +94,16 @@ fn scheme(request: &Request) -> Scheme {
     if request.base_url().starts_with("https:") { Scheme::Https } else { Scheme::Http }
 }
 
-/// Whose wrong passwords are counted together.
+/// Whose wrong passwords are counted together: those of a client of a trusted proxy, which the
+/// nearest one names last, or those of whoever is connected.
 fn peer_address(request: &Request) -> String {
-    request.peer.map_or_else(String::new, |peer| peer.to_string())
+    let header = request.settings.chttpd.x_forwarded_for.as_deref();
+    let forwarded = header.and_then(|name| request.headers.get_all(name).iter().next_back());
+    let forwarded = forwarded.and_then(|addresses| addresses.to_str().ok()?.rsplit(',').next());
+    match forwarded.map(str::trim).filter(|address| !address.is_empty()) {
+        Some(address) => address.to_owned(),
+        None => request.peer.map_or_else(String::new, |peer| peer.to_string()),
+    }
 }
 
 /// `/_session`.
@@ -121,7 +124,9 @@ fn show(request: &Request) -> Answer {
     if let Some(db) = &request.settings.auth.authentication_db {
         info.insert("authentication_db".to_owned(), json!(db));
     }
-    info.insert("authentication_handlers".to_owned(), json!(["cookie", "default"]));
+    let handlers = request.settings.chttpd.authentication_handlers.iter();
+    let handlers: Vec<&str> = handlers.map(|handler| handler.as_str()).collect();
+    info.insert("authentication_handlers".to_owned(), json!(handlers));
     if let Some(handler) = request.authenticated_by {
         info.insert("authenticated".to_owned(), json!(handler));
     }
@@ -129,13 +134,14 @@ fn show(request: &Request) -> Answer {
 }
 
 async fn log_in(mut request: Request) -> Answer {
-    let login = Login::read(&mut request).await?;
+    let login = read_login(&mut request).await?;
+    let name = login.name.clone();
     let (peer, now_s) = (peer_address(&request), now_s());
     let authenticator = &request.app.authenticator;
-    let step = authenticator.login_cached(&login.name, login.password.as_bytes(), &peer, now_s);
+    let step = authenticator.login_cached(login, &peer, now_s);
     match verify(&request.app, step).await {
         Ok(identity) => {
-            let cookie = authenticator.session_cookie(&login.name, scheme(&request), now_s)?;
+            let cookie = authenticator.session_cookie(&name, scheme(&request), now_s)?;
             let user = identity.user_ctx;
             let body = json!({"ok": true, "name": user.name, "roles": user.roles});
             answer(&request, "next", respond::json(StatusCode::OK, &body), &cookie)
@@ -168,58 +174,49 @@ fn answer(request: &Request, parameter: &str, mut response: Response, cookie: &s
 }
 
 /// What a client sends to log in.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Login {
-    name: String,
-    password: String,
+async fn read_login(request: &mut Request) -> Result<Login, ApiError> {
+    let content_type = request.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+    let media_type = Parameters::parse(content_type).item;
+    if !matches!(media_type.as_str(), "application/x-www-form-urlencoded" | "application/json") {
+        return Err(ApiError::BadContentType(
+            "Content-Type must be 'application/x-www-form-urlencoded' or 'application/json'".into(),
+        ));
+    }
+    let body = request.body.get_mut().unwrap_or_else(PoisonError::into_inner);
+    *body = Body::new(Limited::new(std::mem::take(body), LOGIN_BYTES_MAX));
+    if media_type == "application/json" {
+        login_from_json(&request.json_object().await?)
+    } else {
+        let body = request.bytes().await?;
+        login_from_form(&body)
+    }
 }
 
-impl Login {
-    async fn read(request: &mut Request) -> Result<Self, ApiError> {
-        let content_type = request.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
-        let media_type = Parameters::parse(content_type).item;
-        if !matches!(media_type.as_str(), "application/x-www-form-urlencoded" | "application/json")
-        {
-            return Err(ApiError::BadContentType(
-                "Content-Type must be 'application/x-www-form-urlencoded' or 'application/json'"
-                    .into(),
-            ));
+fn login_from_form(body: &[u8]) -> Result<Login, ApiError> {
+    let text = std::str::from_utf8(body).map_err(|_| unreadable_form())?;
+    let pairs = parse_query(text.trim_end()).map_err(|_| unreadable_form())?;
+    let find = |wanted: &str| {
+        pairs.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
+    };
+    login_from_fields(find)
+}
+
+fn login_from_json(object: &serde_json::Map<String, Value>) -> Result<Login, ApiError> {
+    login_from_fields(|name| object.get(name)?.as_str().map(str::to_owned))
+}
+
+fn login_from_fields(find: impl Fn(&str) -> Option<String>) -> Result<Login, ApiError> {
+    let name = match (find("name"), find("username")) {
+        (None, None) => {
+            return Err(ApiError::bad_request("request body must contain a username"));
         }
-        let body = request.body.get_mut().unwrap_or_else(PoisonError::into_inner);
-        *body = Body::new(Limited::new(std::mem::take(body), LOGIN_BYTES_MAX));
-        if media_type == "application/json" {
-            Self::from_json(&request.json_object().await?)
-        } else {
-            let body = request.bytes().await?;
-            Self::from_form(&body)
+        (Some(one), Some(other)) if one != other => {
+            return Err(ApiError::bad_request("request body contains different usernames"));
         }
-    }
-
-    fn from_form(body: &[u8]) -> Result<Self, ApiError> {
-        let text = std::str::from_utf8(body).map_err(|_| unreadable_form())?;
-        let pairs = parse_query(text.trim_end()).map_err(|_| unreadable_form())?;
-        let find = |wanted: &str| {
-            pairs.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
-        };
-        Self::from_fields(find)
-    }
-
-    fn from_json(object: &serde_json::Map<String, Value>) -> Result<Self, ApiError> {
-        Self::from_fields(|name| object.get(name)?.as_str().map(str::to_owned))
-    }
-
-    fn from_fields(find: impl Fn(&str) -> Option<String>) -> Result<Self, ApiError> {
-        let name = match (find("name"), find("username")) {
-            (None, None) => {
-                return Err(ApiError::bad_request("request body must contain a username"));
-            }
-            (Some(one), Some(other)) if one != other => {
-                return Err(ApiError::bad_request("request body contains different usernames"));
-            }
-            (Some(name), _) | (None, Some(name)) => name,
-        };
-        Ok(Self { name, password: find("password").unwrap_or_default() })
-    }
+        (Some(name), _) | (None, Some(name)) => name,
+    };
+    let given = |field| find(field).unwrap_or_default();
+    Ok(Login { name, password: given("password"), token: given("token") })
 }
 
 fn unreadable_form() -> ApiError {
@@ -289,22 +286,23 @@ mod tests {
 
     #[test]
     fn logins() {
-        let check = |body: &str, expect: Result<(&str, &str), &str>| {
+        let check = |body: &str, expect: Result<(&str, &str, &str), &str>| {
             let found = match serde_json::from_str(body) {
-                Ok(Value::Object(object)) => Login::from_json(&object),
-                _ => Login::from_form(body.as_bytes()),
+                Ok(Value::Object(object)) => login_from_json(&object),
+                _ => login_from_form(body.as_bytes()),
             };
+            let found = found.map(|login| (login.name, login.password, login.token));
             let found = found.map_err(|error| error.to_string());
-            let expect = expect
-                .map(|(name, password)| Login { name: name.into(), password: password.into() });
+            let expect = expect.map(|(n, p, t)| (n.to_owned(), p.to_owned(), t.to_owned()));
             assert_eq!(found, expect.map_err(str::to_owned), "{body}");
         };
-        check("name=a+b&password=%C3%A4%26", Ok(("a b", "ä&")));
-        check("username=bob&password=x\r\n", Ok(("bob", "x")));
-        check("name=bob", Ok(("bob", "")));
-        check("name=bob&username=bob&password=x", Ok(("bob", "x")));
-        check(r#"{"name":"bob","password":"x"}"#, Ok(("bob", "x")));
-        check(r#"{"username":"bob","password":7}"#, Ok(("bob", "")));
+        check("name=a+b&password=%C3%A4%26", Ok(("a b", "ä&", "")));
+        check("username=bob&password=x\r\n", Ok(("bob", "x", "")));
+        check("name=bob", Ok(("bob", "", "")));
+        check("name=bob&username=bob&password=x", Ok(("bob", "x", "")));
+        check("name=bob&password=x&token=0123", Ok(("bob", "x", "0123")));
+        check(r#"{"name":"bob","password":"x","token":"1"}"#, Ok(("bob", "x", "1")));
+        check(r#"{"username":"bob","password":7}"#, Ok(("bob", "", "")));
         check("name=bob&username=eve", Err("request body contains different usernames"));
         check("password=x", Err("request body must contain a username"));
         check(r#"{"name":7}"#, Err("request body must contain a username"));

@@ -58,6 +58,7 @@ mod settings;
 mod stream;
 mod vhosts;
 mod view_query;
+mod viewer;
 mod views;
 mod wishes;
 mod writing;

@@ -25,6 +25,7 @@ use super::request::Request;
 use super::respond::{self, Answer};
 use super::revision_rows::{LoadedRow, Row, Rows};
 use super::stream::{self, PAGE_BYTES, Pages};
+use super::viewer::Viewer;
 
 /// Which revisions of a document a reader means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +94,7 @@ pub struct Selection {
 }
 
 /// Sends the revisions that `open_revs` lists. An empty list gives an empty answer.
-pub async fn get(request: Request, db: Arc<Database>, id: DocId) -> Answer {
+pub async fn get(request: Request, db: Arc<Database>, id: DocId, viewer: Viewer) -> Answer {
     let wanted = Wanted::of(&request.query)?;
     let options = RevisionOptions::of(&request.query)?;
     let accept = request.header(header::ACCEPT.as_str());
@@ -107,7 +108,7 @@ pub async fn get(request: Request, db: Arc<Database>, id: DocId) -> Answer {
         Framing::Json => None,
         Framing::Mixed(boundary) => Some(writer::content_type(Subtype::Mixed, boundary)),
     };
-    let open = move || Opened::new(db, &id, &wanted, options, framing);
+    let open = move || Opened::new(Rows::new(db, viewer), &id, &wanted, options, framing);
     let opened = blocking::run("read revisions", open).await??;
     let body = stream::stream_pages("read revisions", opened).await?;
     Ok(match content_type {
@@ -145,12 +146,13 @@ enum Place {
 
 impl Opened {
     fn new(
-        db: Arc<Database>,
+        mut rows: Rows<Rev>,
         id: &DocId,
         wanted: &Wanted,
         options: RevisionOptions,
         framing: Framing,
     ) -> Result<Self, ApiError> {
+        let db = rows.db().clone();
         let head = db.head(id)?;
         if head.is_none() && *wanted == Wanted::Leaves {
             return Err(ApiError::missing());
@@ -158,7 +160,6 @@ impl Opened {
         let bytes = head.as_ref().map_or(0, document_bytes);
         let tree = head.map(|head| head.tree).unwrap_or_default();
         let selection = wanted.select(&tree);
-        let mut rows = Rows::new(db.clone());
         for rev in selection.found {
             rows.push(Row { tag: rev.clone(), wanted: Some((id.clone(), rev)), bytes });
         }

@@ -53,7 +53,7 @@ pub struct Request {
     pub query: Query,
     pub headers: HeaderMap,
     pub user: UserCtx,
-    /// The handler that knew the user: `cookie`, `default`.
+    /// The handler that knew the user, as in `_session`.
     pub authenticated_by: Option<&'static str>,
     pub peer: Option<IpAddr>,
     /// Whether the connection is TLS.

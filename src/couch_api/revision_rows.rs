@@ -7,6 +7,7 @@ use crate::database::Database;
 use crate::document::{DocId, Document, Rev};
 
 use super::error::ApiError;
+use super::viewer::Viewer;
 
 /// Revisions that one batch reads.
 const BATCH_REVISIONS: usize = 128;
@@ -23,7 +24,7 @@ pub struct Row<T> {
     pub bytes: u64,
 }
 
-/// A row with its document, where one is there.
+/// A row with its document, where one is there and may be seen.
 #[derive(Debug)]
 pub struct LoadedRow<T> {
     pub tag: T,
@@ -34,14 +35,21 @@ pub struct LoadedRow<T> {
 #[derive(Debug)]
 pub struct Rows<T> {
     db: Arc<Database>,
+    viewer: Viewer,
     waiting: VecDeque<Row<T>>,
     loaded: VecDeque<LoadedRow<T>>,
 }
 
 impl<T> Rows<T> {
     #[must_use]
-    pub fn new(db: Arc<Database>) -> Self {
-        Self { db, waiting: VecDeque::new(), loaded: VecDeque::new() }
+    pub fn new(db: Arc<Database>, viewer: Viewer) -> Self {
+        Self { db, viewer, waiting: VecDeque::new(), loaded: VecDeque::new() }
+    }
+
+    /// Where the revisions are read.
+    #[must_use]
+    pub fn db(&self) -> &Arc<Database> {
+        &self.db
     }
 
     pub fn push(&mut self, row: Row<T>) {
@@ -69,7 +77,9 @@ impl<T> Rows<T> {
             wanted.extend(row.wanted.clone());
             batch.push(row);
         }
-        let mut found = self.db.revisions(&wanted)?.into_iter();
+        let seen = |document| self.viewer.show(document).ok();
+        let found = self.db.revisions(&wanted)?.into_iter();
+        let mut found = found.map(|document| document.and_then(seen));
         self.loaded.extend(batch.into_iter().map(|row| match row.wanted {
             None => LoadedRow { tag: row.tag, document: None },
             Some(_) => LoadedRow { tag: row.tag, document: found.next().flatten() },

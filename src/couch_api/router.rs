@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::http::Method;
 
 use crate::auth::{Access, SecurityObject};
-use crate::config::DefaultSecurity;
 use crate::database::{Database, DatabaseName};
 use crate::design::Ddoc;
 use crate::document::DocId;
@@ -13,11 +12,12 @@ use crate::document::DocId;
 use super::error::ApiError;
 use super::request::{Request, check_doc_id};
 use super::respond::Answer;
+use super::viewer::Viewer;
 use super::{
     all_dbs, all_docs, attachment_read, attachment_write, bulk_docs, bulk_get, changes, databases,
     db_updates, design_docs, documents, documents_write, functions, local_docs, login, maintenance,
-    mango, node, partitions, purge, replicate, replicator_docs, revisions, scheduler, server_info,
-    settings, views,
+    mango, node, partitions, purge, replicate, revisions, scheduler, server_info, settings, viewer,
+    views,
 };
 
 const DOCUMENT_METHODS: &str = "DELETE,GET,HEAD,POST,PUT,COPY";
@@ -89,25 +89,29 @@ pub fn authorise(request: &Request, db: &Database) -> Result<Role, ApiError> {
     if request.user.is_server_admin() {
         return Ok(Role::Admin);
     }
-    // What cannot be read opens the database to nobody but server admins.
-    let security = SecurityObject::parse(&db.security())
-        .unwrap_or_else(|_| SecurityObject::default_object(DefaultSecurity::AdminOnly));
-    match security.access(&request.user) {
+    match SecurityObject::stored(&db.security()).access(&request.user) {
         Access::Admin => Ok(Role::Admin),
         Access::Member => Ok(Role::Member),
         Access::Refused(refusal) => Err(refusal.into()),
     }
 }
 
+/// What of the server's own databases is for server admins, whatever their security objects say.
+fn require_system_admin(request: &Request, db: &Database) -> Result<(), ApiError> {
+    let second = request.path.get(1).map_or("", String::as_str);
+    let is_for_admins = match db.name().as_str() {
+        "_users" if second == "_all_docs" => !viewer::lists_public_fields(request, db),
+        "_users" | "_replicator" => OF_ADMINS_IN_SYSTEM_DATABASES.contains(&second),
+        name => name.starts_with('_'),
+    };
+    if is_for_admins { request.require_server_admin() } else { Ok(()) }
+}
+
 async fn route_database(request: Request) -> Answer {
     let db = request.database()?;
-    let system = db.name().is_system();
-    let second = request.path.get(1).map_or("", String::as_str);
-    if system && OF_ADMINS_IN_SYSTEM_DATABASES.contains(&second) {
-        request.require_server_admin()?;
-    }
+    require_system_admin(&request, &db)?;
     let role = authorise(&request, &db)?;
-    replicator_docs::require_role(&request, &db, role)?;
+    viewer::require_role(&request, &db, role)?;
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     match path.as_slice() {
         [_] => databases::database(request, db, role).await,
@@ -197,25 +201,21 @@ pub async fn route_design(request: Request, db: Arc<Database>, role: Role) -> An
 /// 404, and where the user may not use it.
 pub fn open_design(request: &Request) -> Result<(Arc<Database>, Arc<Ddoc>), ApiError> {
     let db = request.database()?;
-    authorise(request, &db)?;
+    require_system_admin(request, &db)?;
+    let role = authorise(request, &db)?;
     let name = request.path.get(2).map_or("", String::as_str);
     let id = path_id(request, &db, &format!("_design/{name}"))?;
-    let ddoc = open_for_action(request, &db, &id)?;
+    viewer::require_action_role(&db, role, "_rewrite")?;
+    let ddoc = design_docs::open(&db, &id)?;
     Ok((db, ddoc))
-}
-
-fn open_for_action(request: &Request, db: &Database, id: &DocId) -> Result<Arc<Ddoc>, ApiError> {
-    if db.name().is_system() {
-        request.require_server_admin()?;
-    }
-    design_docs::open(db, id)
 }
 
 /// What can be asked of a design document beside itself; without one nothing can.
 async fn route_design_action(request: Request, db: Arc<Database>, id: DocId, role: Role) -> Answer {
-    let ddoc = open_for_action(&request, &db, &id)?;
     let path = request.path.get(3..).unwrap_or_default().to_vec();
     let (action, rest) = path.split_first().map_or(("", [].as_slice()), |(a, r)| (a.as_str(), r));
+    viewer::require_action_role(&db, role, action)?;
+    let ddoc = design_docs::open(&db, &id)?;
     match action {
         "_view" => views::view(request, db, ddoc, rest).await,
         "_show" => functions::show(request, db, ddoc, rest).await,
@@ -262,6 +262,7 @@ async fn route_attachment(
     if id.is_design() && request.method != Method::GET {
         documents_write::require_design_role(&request, role)?;
     }
+    Viewer::of(&request, &db)?.check(&id)?;
     match request.method.as_str() {
         "GET" => attachment_read::get(request, db, id, name).await,
         "PUT" => attachment_write::put(request, db, id, name).await,

@@ -62,7 +62,7 @@ pub(super) struct Shared {
     pub events: Arc<Events>,
     pub designs: Arc<DesignCache>,
     pub validator: Arc<dyn Validator>,
-    pub rules: Arc<dyn WriteRules>,
+    pub rules: Vec<Arc<dyn WriteRules>>,
     pub limits: Arc<Limits>,
 }
 
@@ -121,7 +121,7 @@ impl Database {
         };
         let event = events.newest_of(name.as_str())?.unwrap_or(0);
         let published = Published { update_seq: state.update_seq, deleted: false };
-        let rules = shared.rules.apply_to(&name).then(|| shared.rules.clone());
+        let rules = shared.rules.iter().find(|rules| rules.apply_to(&name)).cloned();
         Ok(Self {
             engine: engine.clone(),
             events: events.clone(),

@@ -18,7 +18,6 @@ use crate::storage::{Batch, Direction, Durability, Engine, KeyRange, StorageErro
 use super::attachments::remove_upload;
 use super::events::Events;
 use super::handle::{Shared, creation_error, write_creation};
-use super::rules::NoRules;
 use super::{
     Compaction, Database, DatabaseError, DatabaseName, EventRow, Limits, Reply, WriteRules,
 };
@@ -95,7 +94,7 @@ impl Registry {
                 events,
                 designs: Arc::default(),
                 validator,
-                rules: Arc::new(NoRules),
+                rules: Vec::new(),
                 limits: Arc::default(),
             },
             open: Mutex::default(),
@@ -105,10 +104,11 @@ impl Registry {
         })
     }
 
-    /// With rules of the server's own for what may be written.
+    /// With more rules of the server's own for what may be written. A database has those that
+    /// apply to it first.
     #[must_use]
     pub fn with_rules(mut self, rules: Arc<dyn WriteRules>) -> Self {
-        self.shared.rules = rules;
+        self.shared.rules.push(rules);
         self
     }
 

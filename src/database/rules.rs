@@ -20,17 +20,3 @@ pub trait WriteRules: fmt::Debug + Send + Sync {
     fn prepare(&self, db: &Database, edit: &mut Edit, author: &Author)
     -> Result<(), FunctionError>;
 }
-
-/// No rules at all.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NoRules;
-
-impl WriteRules for NoRules {
-    fn apply_to(&self, _: &DatabaseName) -> bool {
-        false
-    }
-
-    fn prepare(&self, _: &Database, _: &mut Edit, _: &Author) -> Result<(), FunctionError> {
-        Ok(())
-    }
-}

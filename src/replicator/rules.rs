@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::auth::{SecurityObject, UserCtx};
-use crate::config::{Config, DefaultSecurity};
+use crate::config::Config;
 use crate::database::{Author, Database, DatabaseName, Edit, WriteRules};
 use crate::design::FunctionError;
 use crate::document::incoming::{self, Limits};
@@ -74,11 +74,7 @@ fn own(
     body: &mut Map<String, Value>,
 ) -> Result<(), FunctionError> {
     let name = Value::from(user.name.clone());
-    let is_admin = || {
-        let security = SecurityObject::parse(&db.security())
-            .unwrap_or_else(|_| SecurityObject::default_object(DefaultSecurity::AdminOnly));
-        security.require_admin(user).is_ok()
-    };
+    let is_admin = || SecurityObject::stored(&db.security()).require_admin(user).is_ok();
     match body.get(OWNER) {
         Some(owner) if *owner == name => return Ok(()),
         None => {}

@@ -54,8 +54,8 @@ pub async fn serve(
     let connections = Connections::new(Service::new(app.clone()), app.stopping.clone());
     let connections = Arc::new(connections);
     let running = TaskTracker::new();
-    let replicating = app.clone();
-    running.spawn(async move { replicating.replicator.drive(replicating.stopping.clone()).await });
+    let serving = app.clone();
+    running.spawn(async move { serving.run_services().await });
     let Listeners { http, https } = listeners;
     let accept_https = async {
         match &https {

@@ -3,6 +3,7 @@
 use crate::couch_api::documents::{Found, Wanted};
 use crate::couch_api::error::ApiError;
 use crate::couch_api::local_docs::write_local;
+use crate::couch_api::viewer::Viewer;
 use crate::database::Database;
 use crate::document::DocId;
 use crate::document::encode::write_document;
@@ -20,8 +21,8 @@ impl DocumentSeen {
     /// Reads the winner. What can be no id names no document. Reads from disk.
     ///
     /// # Errors
-    /// Those of the store.
-    pub fn read(db: &Database, id: Option<&str>) -> Result<Self, ApiError> {
+    /// Those of the store; where the user may not see the document.
+    pub fn read(db: &Database, id: Option<&str>, viewer: &Viewer) -> Result<Self, ApiError> {
         let nothing = Self { json: "null".to_owned(), rev: None };
         let Some(id) = id.and_then(|id| DocId::parse(id).ok()) else { return Ok(nothing) };
         if id.is_local() {
@@ -30,11 +31,13 @@ impl DocumentSeen {
             write_local(&mut json, id.as_str(), &local);
             return Ok(Self { json: text(json), rev: Some(local.rev.to_string()) });
         }
+        viewer.check(&id)?;
         let wanted = Wanted { revs: true, conflicts: true, ..Wanted::default() };
-        let found = match Found::read(db, &id, &wanted) {
+        let mut found = match Found::read(db, &id, &wanted) {
             Err(ApiError::NotFound(_)) => return Ok(nothing),
             found => found?,
         };
+        found.document = viewer.show(found.document)?;
         let mut json = Vec::with_capacity(found.document.body.len() + 256);
         write_document(&mut json, &found.document, &found.extras());
         Ok(Self { json: text(json), rev: Some(found.document.rev.to_string()) })

@@ -18,6 +18,7 @@ use crate::couch_api::request::Request;
 use crate::couch_api::request_object::SeenRequest;
 use crate::couch_api::respond::Answer;
 use crate::couch_api::view_query::ViewQuery;
+use crate::couch_api::viewer::Viewer;
 use crate::couch_api::views::{ListRows, Prepared, ViewAt, parameters};
 use crate::couch_api::{all_docs, design_docs};
 use crate::database::Database;
@@ -104,7 +105,8 @@ impl Rows {
                 Box::new(move || Ok((rows.head()?, Box::new(rows) as Box<dyn RowSource>)))
             }
             Self::AllDocs(db, query) => {
-                let listing = Listing::new(db.clone(), Namespace::All, (**query).clone());
+                let listing =
+                    Listing::new(db.clone(), Namespace::All, (**query).clone(), Viewer::Everything);
                 Box::new(move || {
                     let (head, rows) = AllDocsRows::begin(listing)?;
                     Ok((head, Box::new(rows) as Box<dyn RowSource>))

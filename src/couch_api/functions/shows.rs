@@ -9,6 +9,7 @@ use crate::couch_api::error::ApiError;
 use crate::couch_api::request::Request;
 use crate::couch_api::request_object::SeenRequest;
 use crate::couch_api::respond::{self, Answer};
+use crate::couch_api::viewer::Viewer;
 use crate::database::Database;
 use crate::design::Ddoc;
 
@@ -28,7 +29,8 @@ pub async fn show(
     let (name, id) = (name.clone(), document_id(rest));
     let seen = SeenRequest::take(&mut request).await?;
     blocking::run("show", move || {
-        let document = DocumentSeen::read(&db, id.as_deref())?;
+        let viewer = Viewer::of(&request, &db)?;
+        let document = DocumentSeen::read(&db, id.as_deref(), &viewer)?;
         let etag = etag(&request, &ddoc, &document);
         if request.matches_etag(&etag) {
             return Ok(respond::not_modified(&etag));

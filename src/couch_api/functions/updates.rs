@@ -13,6 +13,7 @@ use crate::couch_api::request::{Request, check_doc_id};
 use crate::couch_api::request_object::SeenRequest;
 use crate::couch_api::respond::{self, Answer};
 use crate::couch_api::router::Role;
+use crate::couch_api::viewer::Viewer;
 use crate::database::Database;
 use crate::design::Ddoc;
 use crate::document::Rev;
@@ -40,9 +41,10 @@ pub async fn update(
     require_function(&ddoc, "updates", name)?;
     let (name, id) = (name.clone(), document_id(rest));
     let seen = SeenRequest::take(&mut request).await?;
+    let viewer = Viewer::of(&request, &db)?;
     let (reading, app) = (db.clone(), request.app.clone());
     let updated = blocking::run("update function", move || {
-        let document = DocumentSeen::read(&reading, id.as_deref())?;
+        let document = DocumentSeen::read(&reading, id.as_deref(), &viewer)?;
         let seen = seen.to_json(&reading, id.as_deref());
         Ok::<_, ApiError>(app.functions.update(&ddoc, &name, document.json, seen)?)
     });

@@ -25,6 +25,7 @@ use super::local_docs::write_local;
 use super::row_documents::{RowDocuments, conflicts_of};
 use super::stream::PAGE_BYTES;
 use super::view_query::ViewQuery;
+use super::viewer::Viewer;
 
 use range::{chosen_keys, ids_of};
 
@@ -50,6 +51,7 @@ pub struct Listing {
     namespace: Namespace,
     query: ViewQuery,
     documents: RowDocuments,
+    viewer: Viewer,
     /// Where a list of keys is asked for.
     keys: Option<VecDeque<Value>>,
     ids: IdRange,
@@ -85,7 +87,12 @@ impl Listed for Listing {
 
 impl Listing {
     #[must_use]
-    pub fn new(db: Arc<Database>, namespace: Namespace, mut query: ViewQuery) -> Self {
+    pub fn new(
+        db: Arc<Database>,
+        namespace: Namespace,
+        mut query: ViewQuery,
+        viewer: Viewer,
+    ) -> Self {
         let keys = query.take_keys().map(|keys| chosen_keys(keys, &query));
         let ids = ids_of(namespace, &query);
         let documents = RowDocuments::of(query.attachments, query.att_encoding_info);
@@ -94,6 +101,7 @@ impl Listing {
             db,
             namespace,
             documents,
+            viewer,
             keys,
             ids,
             skip: query.skip,
@@ -294,7 +302,13 @@ impl Listing {
         head: Option<&Head>,
     ) -> Result<(), ApiError> {
         out.extend_from_slice(b",\"doc\":");
-        if let Some(document) = document {
+        let shown = match (&self.viewer, document) {
+            (Viewer::Everything, document) => document.map(Cow::Borrowed),
+            (viewer, document) => {
+                document.and_then(|document| viewer.show(document.clone()).ok()).map(Cow::Owned)
+            }
+        };
+        if let Some(document) = shown.as_deref() {
             let conflicts = match (self.query.conflicts, head) {
                 (Some(true), Some(head)) => conflicts_of(head),
                 (Some(true), None) => {

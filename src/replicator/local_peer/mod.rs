@@ -17,7 +17,6 @@ use crate::auth::{SecurityObject, UserCtx};
 use crate::blocking::{self, Interrupted};
 use crate::changes::ChangesError;
 use crate::config::Config;
-use crate::config::DefaultSecurity;
 use crate::database::{CreateOptions, Database, DatabaseError, DatabaseName, LocalEdit, Registry};
 use crate::design::Functions;
 use crate::document::DocId;
@@ -72,11 +71,32 @@ impl LocalPeer {
         Ok(db)
     }
 
+    /// The database, if the user may read all of its documents: nobody who may not see other
+    /// users, or the credentials of other replications, gets them by replicating.
+    fn open_to_read(&self) -> Result<Arc<Database>, PeerError> {
+        if self.name.is_system() && !self.user.is_server_admin() {
+            return Err(PeerError::Unauthorized(self.address()));
+        }
+        self.open()
+    }
+
     fn failed(&self, error: DatabaseError) -> PeerError {
         match error {
             DatabaseError::NotFound => PeerError::NotFound(self.address()),
             DatabaseError::Overloaded => PeerError::Unreachable(error.to_string()),
             other => PeerError::Local(other.to_string()),
+        }
+    }
+
+    /// The same for work that shows what documents say.
+    fn read<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&LocalPeer, &Arc<Database>) -> Result<T, PeerError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        match self.open_to_read() {
+            Ok(_) => self.run(operation, work),
+            Err(refused) => Box::pin(std::future::ready(Err(refused))),
         }
     }
 
@@ -100,8 +120,7 @@ fn instance(db: &Database) -> String {
 }
 
 fn security(db: &Database) -> SecurityObject {
-    SecurityObject::parse(&db.security())
-        .unwrap_or_else(|_| SecurityObject::default_object(DefaultSecurity::AdminOnly))
+    SecurityObject::stored(&db.security())
 }
 
 /// The id of a checkpoint's document.
@@ -183,12 +202,12 @@ impl Peer for LocalPeer {
     }
 
     fn changes(&self, query: ChangesQuery) -> Answer<'_, Box<dyn ChangesReader>> {
-        self.run("begin to read changes", move |peer, db| changes::read(peer, db, &query))
+        self.read("begin to read changes", move |peer, db| changes::read(peer, db, &query))
     }
 
     fn pending<'a>(&'a self, since: &'a Value, _: &'a Selection) -> Answer<'a, Option<u64>> {
         let since = since.clone();
-        self.run("count changes", move |peer, db| {
+        self.read("count changes", move |peer, db| {
             let since = changes::since(db, &since);
             db.pending(since).map(Some).map_err(|error| peer.failed(error))
         })
@@ -196,7 +215,7 @@ impl Peer for LocalPeer {
 
     fn filter_code<'a>(&'a self, ddoc: &'a str, filter: &'a str) -> Answer<'a, String> {
         let (ddoc, filter) = (ddoc.to_owned(), filter.to_owned());
-        self.run("read filter", move |peer, db| changes::filter_code(peer, db, &ddoc, &filter))
+        self.read("read filter", move |peer, db| changes::filter_code(peer, db, &ddoc, &filter))
     }
 
     fn revs_diff<'a>(&'a self, changed: &'a [Changed]) -> Answer<'a, Vec<Missing>> {
@@ -206,7 +225,7 @@ impl Peer for LocalPeer {
 
     fn fetch<'a>(&'a self, missing: &'a [Missing]) -> Answer<'a, Fetched> {
         let missing = missing.to_vec();
-        self.run("read revisions", move |peer, db| read::fetch(peer, db, &missing))
+        self.read("read revisions", move |peer, db| read::fetch(peer, db, &missing))
     }
 
     fn attachment<'a>(
@@ -217,7 +236,7 @@ impl Peer for LocalPeer {
     ) -> Answer<'a, AttachmentBody> {
         let (id, rev) = (revision.id.clone(), revision.rev.clone());
         let name = stub.name.clone();
-        self.run("open attachment", move |peer, db| {
+        self.read("open attachment", move |peer, db| {
             read::attachment(peer, db, &id, &rev, &name, offset)
         })
     }

@@ -18,6 +18,7 @@ mod replication;
 mod routes_by_user;
 mod server;
 mod stage;
+mod tokens;
 mod transcripts;
 mod users;
 mod validation;

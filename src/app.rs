@@ -17,12 +17,14 @@ mod apply;
 pub mod backup;
 mod clock;
 pub mod control;
+mod jwks;
 pub mod log;
 pub mod recent_log;
 mod start;
 mod uuids;
 
 pub use clock::now_s;
+pub use jwks::Jwks;
 pub use start::{StartError, StartOptions, Started, Storage, start};
 pub use uuids::UuidGenerator;
 
@@ -36,6 +38,8 @@ pub struct App {
     /// The view indexes that are in use.
     pub views: Arc<Views>,
     pub replicator: Replicator,
+    /// The published keys of bearer tokens.
+    pub jwks: Arc<Jwks>,
     /// The databases of single users.
     pub peruser: Arc<Peruser>,
     pub uuids: UuidGenerator,

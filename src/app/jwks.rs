@@ -82,11 +82,7 @@ impl Jwks {
         }
         let at = Instant::now();
         let keys = self.read(&settings.url).await;
-        *last = Some(Reading {
-            url: settings.url.clone(),
-            at,
-            succeeded: keys.is_ok(),
-        });
+        *last = Some(Reading { url: settings.url.clone(), at, succeeded: keys.is_ok() });
         match keys {
             Ok(keys) => {
                 tracing::debug!(keys = keys.len(), "read the keys of tokens");

@@ -25,7 +25,7 @@ use crate::users::{Accounts, Peruser, UsersRules, missing_auth_design};
 use crate::views::Views;
 
 use super::uuids::random_hex;
-use super::{App, SharedApp, UuidGenerator, log, now_s};
+use super::{App, Jwks, SharedApp, UuidGenerator, log, now_s};
 
 /// The account that is made when there is no other.
 const FIRST_ADMIN: &str = "admin";
@@ -108,8 +108,10 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
         now_s,
     };
     let accounts = Accounts::new(registry.clone(), config.clone());
+    let authenticator = Authenticator::new(config.clone(), Arc::new(accounts));
     let app = App {
-        authenticator: Authenticator::new(config.clone(), Arc::new(accounts)),
+        jwks: Arc::new(Jwks::new(authenticator.tokens().clone())),
+        authenticator,
         peruser: Arc::new(Peruser::new(registry.clone(), &config.snapshot(), now_s)),
         registry,
         config,

@@ -17,7 +17,7 @@ use super::cookie::{self, Moment, Scheme, Session, Validity};
 use super::lockout::{Account, Lock, Lockout};
 use super::secret::SecretHistory;
 use super::user::{SecondFactor, Source};
-use super::{AuthError, UserCtx, UserRecord, admins, basic, proxy};
+use super::{AuthError, JwtVerifier, UserCtx, UserRecord, admins, basic, jwt, proxy};
 
 /// The accounts outside of `[admins]`.
 pub trait Users: Send + Sync {
@@ -99,6 +99,7 @@ pub struct Authenticator {
     passwords: PasswordsCache,
     lockout: Lockout,
     secrets: SecretHistory,
+    tokens: Arc<JwtVerifier>,
     lanes: [Mutex<()>; VERIFICATION_LANES],
 }
 
@@ -112,6 +113,7 @@ impl Authenticator {
             passwords: PasswordsCache::new(),
             lockout: Lockout::new(),
             secrets: SecretHistory::default(),
+            tokens: Arc::default(),
             lanes: Default::default(),
         }
     }
@@ -133,7 +135,9 @@ impl Authenticator {
                 Handler::Proxy => {
                     proxy::user(credentials.headers, &settings.auth).map(|user| done(user, handler))
                 }
-                Handler::Jwt => None,
+                Handler::Jwt => {
+                    self.by_token(&settings, credentials)?.map(|user| done(user, handler))
+                }
                 Handler::Null => Some(done(UserCtx::server(), handler)),
             };
             if let Some(found) = found {
@@ -141,6 +145,22 @@ impl Authenticator {
             }
         }
         Ok(Authentication::Done(Identity::anonymous()))
+    }
+
+    /// Takes the keys that an issuer of tokens publishes.
+    pub fn tokens(&self) -> &Arc<JwtVerifier> {
+        &self.tokens
+    }
+
+    fn by_token(
+        &self,
+        settings: &Settings,
+        credentials: &Credentials<'_>,
+    ) -> Result<Option<UserCtx>, AuthError> {
+        let token = (credentials.headers)("authorization").and_then(jwt::bearer);
+        let verified =
+            token.map(|token| self.tokens.verify(token, &settings.jwt, credentials.now_s));
+        Ok(verified.transpose()?)
     }
 
     fn by_basic(

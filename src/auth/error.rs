@@ -2,13 +2,18 @@
 
 use thiserror::Error;
 
+use super::JwtError;
+
 /// Why a request is refused. The text is the `reason` of CouchDB's answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AuthError {
     #[error("Authorization header has invalid base64 value")]
     InvalidBase64,
     #[error("Malformed AuthSession cookie. Please clear your cookies.")]
     MalformedCookie,
+    /// A bearer token that is not believed.
+    #[error(transparent)]
+    Jwt(#[from] JwtError),
     #[error("Name or password is incorrect.")]
     IncorrectPassword,
     #[error("Account is temporarily locked due to multiple authentication failures")]
@@ -70,8 +75,9 @@ pub enum AuthErrorKind {
 }
 
 impl AuthError {
-    pub fn kind(self) -> AuthErrorKind {
+    pub fn kind(&self) -> AuthErrorKind {
         match self {
+            Self::Jwt(error) => error.kind(),
             Self::InvalidBase64 | Self::MalformedCookie => AuthErrorKind::BadRequest,
             Self::IncorrectPassword
             | Self::UserConflicts

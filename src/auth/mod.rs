@@ -30,7 +30,7 @@ pub use authenticate::{
 };
 pub use cookie::Scheme;
 pub use error::{AuthError, AuthErrorKind};
-pub use jwt::{JwtError, JwtVerifier, KeySet};
+pub use jwt::{JwtError, JwtVerifier, KeySet, bearer};
 pub use password::PasswordHash;
 pub use secret::ensure_cookie_secret;
 pub use security::{Access, Group, SecurityError, SecurityObject};

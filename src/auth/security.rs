@@ -31,7 +31,7 @@ pub struct Group {
 }
 
 /// What a user may do in a database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
     /// Everything, design documents and `_security` included.
     Admin,
@@ -238,8 +238,8 @@ mod tests {
         check(&object, user("alice", &[]), [None, None, None]);
         let member = [None, Some(E::NotDatabaseAdmin), Some(E::NotServerOrDatabaseAdmin)];
         check(&object, user("bob", &[]), member);
-        check(&object, user("eve", &[]), [Some(E::NotMember); 3]);
-        check(&object, user("", &[]), [Some(E::AnonymousNotMember); 3]);
+        check(&object, user("eve", &[]), [const { Some(E::NotMember) }; 3]);
+        check(&object, user("", &[]), [const { Some(E::AnonymousNotMember) }; 3]);
         let anyone = [None, Some(E::AnonymousNotDatabaseAdmin), Some(E::NotServerOrDatabaseAdmin)];
         check(&open, user("", &[]), anyone);
     }

@@ -215,7 +215,7 @@ fn failures_at_the_same_time_are_counted_one_by_one() {
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    let evaluated = refusals.iter().filter(|&&r| r == AuthError::IncorrectPassword).count();
+    let evaluated = refusals.iter().filter(|r| **r == AuthError::IncorrectPassword).count();
     assert_eq!(evaluated, 5);
 }
 
@@ -338,7 +338,7 @@ fn what_a_user_may() {
     ];
     check(&anonymous, refused);
     check(&bob, [Err(AuthError::NotServerAdmin), Ok(()), Ok(()), Ok(())]);
-    check(&admin, [Ok(()); 4]);
+    check(&admin, [const { Ok(()) }; 4]);
 }
 
 const HANDLERS: (&str, &str) = ("chttpd", "authentication_handlers");

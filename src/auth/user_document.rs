@@ -145,29 +145,28 @@ mod tests {
             let key = hash::pbkdf2(HashAlgorithm::Sha, simple.as_bytes(), b"abc", 25);
             hash::to_hex(&key)
         };
-        let right = Ok(true);
         for (document, expect) in [
             (
                 json!({"password_scheme": "pbkdf2", "iterations": 25, "salt": salt,
                 "derived_key": sha1}),
-                right,
+                Ok(true),
             ),
             (
                 json!({"password_scheme": "pbkdf2", "pbkdf2_prf": "sha", "iterations": 25,
                 "salt": salt, "derived_key": sha1}),
-                right,
+                Ok(true),
             ),
             (
                 json!({"password_scheme": "pbkdf2", "pbkdf2_prf": "sha256", "iterations": 25,
                 "salt": salt, "derived_key": sha256}),
-                right,
+                Ok(true),
             ),
-            (json!({"password_scheme": "simple", "salt": "abc", "password_sha": simple}), right),
-            (json!({"salt": "abc", "password_sha": simple}), right),
+            (json!({"password_scheme": "simple", "salt": "abc", "password_sha": simple}), Ok(true)),
+            (json!({"salt": "abc", "password_sha": simple}), Ok(true)),
             (
                 json!({"password_scheme": "simple+pbkdf2", "iterations": 25, "salt": "abc",
                 "derived_key": simple_pbkdf2}),
-                right,
+                Ok(true),
             ),
             (
                 json!({"password_scheme": "pbkdf2", "pbkdf2_prf": "md5", "iterations": 25,

@@ -270,7 +270,7 @@ impl ApiError {
             Self::Views(error) => views(error),
             Self::Selector(error) => selector(error),
             Self::Mango(error) => mango(error),
-            Self::Auth(error) => auth(*error),
+            Self::Auth(error) => auth(error),
             Self::Specification(error) => describe_specification(error),
             Self::Replication(error) => describe_failure(error),
             Self::Config(error) => config(error),
@@ -424,7 +424,7 @@ fn selector(error: &SelectorError) -> (StatusCode, &'static str) {
     }
 }
 
-fn auth(error: AuthError) -> (StatusCode, &'static str) {
+fn auth(error: &AuthError) -> (StatusCode, &'static str) {
     match error.kind() {
         AuthErrorKind::BadRequest => (StatusCode::BAD_REQUEST, "bad_request"),
         AuthErrorKind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),

@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::app::{SharedApp, now_s};
-use crate::auth::{AuthError, Authentication, Credentials, Identity, Login, Scheme};
+use crate::auth::{
+    AuthError, Authentication, Credentials, Identity, JwtError, Login, Scheme, bearer,
+};
 use crate::blocking;
-use crate::config::{AuthenticationHandler, Settings};
+use crate::config::{AuthenticationHandler, JwksSettings, Settings};
 use crate::http::negotiate::accepts;
 use crate::http::parameters::Parameters;
 use crate::http::path::{encode_segment, parse_query};
@@ -36,6 +38,8 @@ static VERIFICATIONS: LazyLock<Semaphore> = LazyLock::new(|| {
 const WAITING_MAX: usize = 32;
 static WAITING: Semaphore = Semaphore::const_new(WAITING_MAX);
 
+const JWT: AuthenticationHandler = AuthenticationHandler::Jwt;
+
 const X_COUCHDB_WWW_AUTHENTICATE: HeaderName =
     HeaderName::from_static("x-couchdb-www-authenticate");
 
@@ -44,17 +48,35 @@ const X_COUCHDB_WWW_AUTHENTICATE: HeaderName =
 /// # Errors
 /// Wrong credentials are refused also where none are needed.
 pub async fn authenticate(request: &mut Request) -> Result<Option<String>, ApiError> {
-    let step = {
-        let headers = |name: &str| request.header(name);
-        let (peer, scheme) = (peer_address(request), scheme(request));
-        let credentials = Credentials { headers: &headers, peer: &peer, scheme, now_s: now_s() };
-        request.app.authenticator.authenticate_cached(&credentials)
-    };
+    let published = published_keys(request);
+    if let Some(jwks) = &published {
+        request.app.jwks.refresh(jwks).await;
+    }
+    let mut step = recognise(request);
+    if let (Some(jwks), Err(AuthError::Jwt(JwtError::UnknownKid))) = (&published, &step) {
+        request.app.jwks.find_newer(jwks).await;
+        step = recognise(request);
+    }
     let identity = verify(&request.app, step).await?;
     request.user = identity.user_ctx;
     request.authenticated_by = identity.authenticated_by.map(AuthenticationHandler::as_str);
     require_valid_user(request)?;
     Ok(identity.renewed_cookie)
+}
+
+/// Where the keys are published of which one may have signed the token that was sent.
+fn published_keys(request: &Request) -> Option<JwksSettings> {
+    let jwks = request.settings.jwt.jwks.as_ref()?;
+    let is_asked = request.settings.chttpd.authentication_handlers.contains(&JWT);
+    let token = request.header(header::AUTHORIZATION.as_str()).and_then(bearer);
+    (is_asked && token.is_some()).then(|| jwks.clone())
+}
+
+fn recognise(request: &Request) -> Result<Authentication, AuthError> {
+    let headers = |name: &str| request.header(name);
+    let (peer, scheme) = (peer_address(request), scheme(request));
+    let credentials = Credentials { headers: &headers, peer: &peer, scheme, now_s: now_s() };
+    request.app.authenticator.authenticate_cached(&credentials)
 }
 
 /// The slow step, where one is needed.

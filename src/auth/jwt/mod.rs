@@ -26,6 +26,13 @@ use key::Algorithm;
 /// A longer token is no token.
 const TOKEN_BYTES_MAX: usize = 16 << 10;
 
+/// The token of an `Authorization` header (RFC 6750, section 2.1).
+#[must_use]
+pub fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
 /// Verifies tokens. One for the whole server.
 #[derive(Default)]
 pub struct JwtVerifier {

@@ -119,9 +119,10 @@ impl Issuer {
                     let lines = head.lines().map_while(Result::ok);
                     lines.take_while(|line| !line.is_empty()).for_each(drop);
                     issuer.reads.fetch_add(1, Ordering::SeqCst);
-                    let (status, body) = match issuer.broken.load(Ordering::SeqCst) {
-                        true => ("500 Broken", "{}".to_owned()),
-                        false => ("200 OK", issuer.published().to_string()),
+                    let (status, body) = if issuer.broken.load(Ordering::SeqCst) {
+                        ("500 Broken", "{}".to_owned())
+                    } else {
+                        ("200 OK", issuer.published().to_string())
                     };
                     let answer = format!(
                         "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",

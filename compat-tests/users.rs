@@ -507,7 +507,7 @@ fn admins_of_the_users_database_and_of_the_server() {
 #[test]
 fn a_database_for_every_user() {
     let stage = stage();
-    let hex = |name: &str| name.bytes().map(|byte| format!("{byte:x}")).collect::<String>();
+    let hex = |name: &str| data_encoding::HEXLOWER.encode(name.as_bytes());
     let db = |name: &str| format!("/userdb-{}", hex(name));
     let exists = |stage: &Stage, name: &str| get(stage, Who::Admin, &db(name)).status == 200;
     assert!(!exists(&stage, "bob"));

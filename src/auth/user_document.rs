@@ -198,15 +198,15 @@ mod tests {
             (json!({"salt": "abc"}), Ok(false)),
             (json!({}), Ok(false)),
         ] {
-            check_stored(document, expect);
+            check_stored(document, &expect);
         }
     }
 
-    fn check_stored(document: Value, expect: Result<bool, AuthError>) {
+    fn check_stored(document: Value, expect: &Result<bool, AuthError>) {
         let settings = Settings::default().auth;
         let record = parse(document.clone());
-        assert_eq!(record.password.verify(b"passwort", &settings), expect, "{document}");
-        if expect == Ok(true) {
+        assert_eq!(&record.password.verify(b"passwort", &settings), expect, "{document}");
+        if *expect == Ok(true) {
             assert_eq!(record.password.verify(b"Passwort", &settings), Ok(false));
             let Value::Object(object) = document else { panic!("no object") };
             let again = record_of(&set_password(object, &record.password));

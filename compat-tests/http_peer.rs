@@ -53,7 +53,7 @@ fn fill(stage: &Stage) {
 }
 
 /// All that a database says of its documents, bytes of attachments and history included.
-fn content(stage: &Stage, database: &str) -> Value {
+pub fn content(stage: &Stage, database: &str) -> Value {
     let changes = stage.ask("GET", &format!("/{database}/_changes?style=all_docs"), None);
     let changes: Value = serde_json::from_slice(&changes.body).unwrap();
     let mut asked = Vec::new();

@@ -11,6 +11,8 @@ use crate::app::{StartOptions, Storage};
 use crate::config::{LogLevel, Override};
 
 use super::config_show::Show;
+use super::export::Export;
+use super::import::Import;
 use super::store::{Backup, Compact, Restore, Verify};
 
 /// A CouchDB-compatible replicating document database server.
@@ -35,6 +37,10 @@ pub enum Command {
     Verify(Verify),
     /// Reclaim the space of what is deleted or replaced
     Compact(Compact),
+    /// Write a database of a server to a file of JSON lines
+    Export(Export),
+    /// Bring a file of documents, or another server's database, into a database
+    Import(Import),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

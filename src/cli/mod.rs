@@ -2,10 +2,13 @@
 
 mod arguments;
 mod config_show;
+mod export;
 mod health;
+mod import;
 mod serve;
 mod store;
 mod systemd;
+mod transfer;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -33,6 +36,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Restore(arguments) => store::restore(&arguments).map_err(Into::into),
         Command::Verify(arguments) => store::verify(&arguments).map_err(Into::into),
         Command::Compact(arguments) => store::compact(&arguments).map_err(Into::into),
+        Command::Export(arguments) => export::run(&arguments).map_err(Into::into),
+        Command::Import(arguments) => import::run(&arguments).map_err(Into::into),
         Command::Config(ConfigCommand::Show(show)) => {
             config_show::run(&show, &matches).map_err(Into::into)
         }

@@ -10,13 +10,13 @@ use md5::{Digest as _, Md5};
 
 use crate::document::{Digest, Encoding};
 
-use super::peer::{AttachmentBody, Peer, Revision, Stub};
+use super::peer::{AttachmentBody, AttachmentHolder, Revision, Stub};
 use super::{PeerError, Retries};
 
 /// Reads the attachments of a source.
 #[derive(Clone)]
 pub struct AttachmentSource {
-    peer: Arc<dyn Peer>,
+    holder: Arc<dyn AttachmentHolder>,
     retries: Retries,
 }
 
@@ -28,8 +28,8 @@ pub struct AttachmentStream {
 
 impl AttachmentSource {
     #[must_use]
-    pub fn new(peer: Arc<dyn Peer>, retries: Retries) -> Self {
-        Self { peer, retries }
+    pub fn new(holder: Arc<dyn AttachmentHolder>, retries: Retries) -> Self {
+        Self { holder, retries }
     }
 
     /// Opens an attachment. The stream fails where the bytes are not those of the stub.
@@ -42,7 +42,7 @@ impl AttachmentSource {
         stub: &Stub,
     ) -> Result<AttachmentStream, PeerError> {
         let (source, revision) = (self.clone(), revision.clone());
-        let body = self.peer.attachment(&revision, stub, 0).await?;
+        let body = self.holder.attachment(&revision, stub, 0).await?;
         let encoding = body.encoding;
         let reading = Reading {
             source,
@@ -104,8 +104,8 @@ impl Reading {
         let body = match self.body.take() {
             Some(body) => self.body.insert(body),
             None => {
-                let peer = &self.source.peer;
-                let body = peer.attachment(&self.revision, &self.stub, self.offset).await?;
+                let holder = &self.source.holder;
+                let body = holder.attachment(&self.revision, &self.stub, self.offset).await?;
                 if body.encoding != self.encoding {
                     let reason = "an attachment's encoding changed while it was read";
                     return Err(PeerError::Local(reason.to_owned()));
@@ -120,16 +120,27 @@ impl Reading {
             if !bytes.is_empty() {
                 self.offset += bytes.len() as u64;
                 self.md5.update(&bytes);
-                return Ok(Some(bytes));
+                // More than there should be need not be read to its end.
+                return if self.offset > self.length() {
+                    self.check_end()
+                } else {
+                    Ok(Some(bytes))
+                };
             }
         }
         self.check_end()
     }
 
+    /// Bytes that make the attachment.
+    fn length(&self) -> u64 {
+        let stored = self.encoding == self.stub.encoding;
+        if stored { self.stub.encoded_length } else { self.stub.length }
+    }
+
     /// All that the source sent is here: is it the attachment?
     fn check_end(&mut self) -> Result<Option<Bytes>, PeerError> {
         let stored = self.encoding == self.stub.encoding;
-        let length = if stored { self.stub.encoded_length } else { self.stub.length };
+        let length = self.length();
         if self.offset < length {
             let reason = format!("attachment {} ended early", self.stub.name);
             return Err(PeerError::Unreachable(reason));

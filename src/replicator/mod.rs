@@ -4,6 +4,7 @@
 //! [`ReplicationId`] names it; its [`Checkpoint`] documents on both sides say how far it has come.
 //! Each side is a [`Peer`].
 
+pub mod archive;
 mod attachments;
 mod checkpoint;
 mod documents;
@@ -33,13 +34,13 @@ pub use checkpoint::{Checkpoint, Session, Statistics, agree};
 pub use documents::{DocumentState, DocumentView, is_replicator_database};
 pub use endpoint::{Credentials, Endpoint, Remote, Scheme, strip_password};
 pub use error::{PeerError, ReplicationError, SpecificationError};
-pub use http_peer::HttpPeer;
+pub use http_peer::{Description, HttpPeer};
 pub use id::ReplicationId;
 pub use job::{Completed, Event, Happened, Job, JobView, Origin, Outcome};
 pub use local_peer::{LocalPeer, LocalServer};
 pub use peer::{
-    Answer, AttachmentBody, Changed, ChangesBatch, ChangesQuery, ChangesReader, Fetched, Missing,
-    Peer, PeerInfo, Revision, Stub, WriteFailure,
+    Answer, AttachmentBody, AttachmentHolder, Changed, ChangesBatch, ChangesQuery, ChangesReader,
+    Fetched, Missing, Peer, PeerInfo, Revision, Stub, WriteFailure,
 };
 pub use progress::{Progress, Snapshot};
 pub use retries::{Attempts, Retries};

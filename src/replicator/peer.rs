@@ -132,8 +132,19 @@ pub struct AttachmentBody {
     pub bytes: futures_util::stream::BoxStream<'static, Result<Bytes, PeerError>>,
 }
 
+/// Who has the bytes of attachments.
+pub trait AttachmentHolder: Send + Sync {
+    /// The bytes of an attachment, from `offset` on where the holder can do that.
+    fn attachment<'a>(
+        &'a self,
+        revision: &'a Revision,
+        stub: &'a Stub,
+        offset: u64,
+    ) -> Answer<'a, AttachmentBody>;
+}
+
 /// A side of a replication.
-pub trait Peer: Send + Sync {
+pub trait Peer: AttachmentHolder {
     /// How it is shown to people, without credentials.
     fn name(&self) -> String;
 
@@ -166,14 +177,6 @@ pub trait Peer: Send + Sync {
     /// Reads revisions, and what became of them where they are no leaves any more. A few MiB at a
     /// time, whatever is asked for.
     fn fetch<'a>(&'a self, missing: &'a [Missing]) -> Answer<'a, Fetched>;
-
-    /// The bytes of an attachment, from `offset` on where the peer can do that.
-    fn attachment<'a>(
-        &'a self,
-        revision: &'a Revision,
-        stub: &'a Stub,
-        offset: u64,
-    ) -> Answer<'a, AttachmentBody>;
 
     /// Writes revisions without attachments, with `new_edits=false`.
     fn write<'a>(&'a self, revisions: &'a [Revision]) -> Answer<'a, Vec<WriteFailure>>;

@@ -140,8 +140,17 @@ impl Connection {
 
     /// A call whose answer is JSON.
     pub(super) async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, PeerError> {
+        self.json_up_to(call, ANSWER_BYTES_MAX).await
+    }
+
+    /// As [`Self::json`], of an answer that may have `most` bytes.
+    pub(super) async fn json_up_to<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        most: usize,
+    ) -> Result<T, PeerError> {
         self.retried(|| async {
-            let body = self.bytes(call, ANSWER_BYTES_MAX).await?;
+            let body = self.bytes(call, most).await?;
             Ok(self.parse(&body)?)
         })
         .await

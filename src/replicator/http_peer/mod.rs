@@ -7,8 +7,9 @@
 mod attachment;
 mod changes;
 mod connection;
+mod database;
 mod fetch;
-mod revision;
+pub(super) mod revision;
 mod rows;
 mod session;
 #[cfg(test)]
@@ -27,13 +28,15 @@ use crate::http::client::HttpClients;
 use crate::http::path::{encode_segment, quote_plus};
 
 use super::{
-    Answer, AttachmentBody, AttachmentSource, Changed, ChangesQuery, ChangesReader, CreateTarget,
-    Fetched, Missing, Peer, PeerError, PeerInfo, Remote, Revision, Selection, Stub, Tuning,
-    WriteFailure,
+    Answer, AttachmentBody, AttachmentHolder, AttachmentSource, Changed, ChangesQuery,
+    ChangesReader, CreateTarget, Fetched, Missing, Peer, PeerError, PeerInfo, Remote, Revision,
+    Selection, Stub, Tuning, WriteFailure,
 };
 use changes::{HttpChanges, seq_text};
 use connection::{Call, Connection};
+pub use database::Description;
 use fetch::Fetcher;
+use write::{Edits, Outgoing};
 
 /// Documents that are asked about with one `_revs_diff`.
 const REVS_DIFF_MAX: usize = 1_000;
@@ -178,6 +181,17 @@ impl HttpPeer {
     }
 }
 
+impl AttachmentHolder for HttpPeer {
+    fn attachment<'a>(
+        &'a self,
+        revision: &'a Revision,
+        stub: &'a Stub,
+        offset: u64,
+    ) -> Answer<'a, AttachmentBody> {
+        attachment::open(&self.connection, revision, stub, offset).boxed()
+    }
+}
+
 impl Peer for HttpPeer {
     fn name(&self) -> String {
         self.connection.address.clone()
@@ -225,17 +239,13 @@ impl Peer for HttpPeer {
         self.fetcher.fetch(missing).boxed()
     }
 
-    fn attachment<'a>(
-        &'a self,
-        revision: &'a Revision,
-        stub: &'a Stub,
-        offset: u64,
-    ) -> Answer<'a, AttachmentBody> {
-        attachment::open(&self.connection, revision, stub, offset).boxed()
-    }
-
     fn write<'a>(&'a self, revisions: &'a [Revision]) -> Answer<'a, Vec<WriteFailure>> {
-        write::write(&self.connection, revisions).boxed()
+        Box::pin(async move {
+            let outgoing =
+                |revision: &'a Revision| Outgoing { id: &revision.id, text: &revision.text };
+            let documents: Vec<Outgoing<'_>> = revisions.iter().map(outgoing).collect();
+            write::write(&self.connection, &documents, Edits::Replicated).await
+        })
     }
 
     fn write_with_attachments<'a>(

@@ -52,7 +52,7 @@ impl Ancestry {
 
 /// What is wrong with a document.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BadDocument {
+pub enum BadDocument {
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
@@ -60,7 +60,7 @@ pub(super) enum BadDocument {
 }
 
 /// Reads `text`, which is what another server gave.
-pub(super) fn read(text: Bytes) -> Result<Revision, BadDocument> {
+pub fn read(text: Bytes) -> Result<Revision, BadDocument> {
     let members: Members<'_> = serde_json::from_slice(&text)?;
     let (id, rev) = (members.id.into_owned(), Rev::parse(&members.rev)?);
     let attachments = match members.attachments {

@@ -38,7 +38,7 @@ pub(super) async fn write(
             Ok(()) => return Ok(None),
             // The target lacks what it should have: it gets all.
             Err(PeerError::MissingStub) if upload.known > 0 => upload.known = 0,
-            Err(error) if is_refusal(&error) => return Ok(Some(failure(revision, error))),
+            Err(error) if is_refusal(&error) => return Ok(Some(failure(&revision.id, error))),
             Err(error) => return Err(error),
         }
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::http::client::{Body, Method};
-use crate::replicator::{PeerError, Revision, WriteFailure};
+use crate::replicator::{PeerError, WriteFailure};
 
 use super::connection::{Call, Connection};
 
@@ -14,29 +14,46 @@ const BODY_BYTES: usize = 4 << 20;
 /// Answers tell of failures alone, but a server may tell of all.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// Writes with `new_edits=false`; the documents that the database did not take.
+/// A document as it is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outgoing<'a> {
+    pub(super) id: &'a str,
+    pub(super) text: &'a Bytes,
+}
+
+/// Whose revision ids the documents get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Edits {
+    /// The server makes one.
+    New,
+    /// They have theirs: `new_edits=false`.
+    Replicated,
+}
+
+/// Writes documents; those that the database did not take.
 ///
 /// # Errors
 /// Where a server refuses whatever it is sent, it does not mean the documents.
 pub(super) async fn write(
     connection: &Connection,
-    revisions: &[Revision],
+    documents: &[Outgoing<'_>],
+    edits: Edits,
 ) -> Result<Vec<WriteFailure>, PeerError> {
     let mut failures = Vec::new();
     let mut refused = 0;
-    let mut rest = revisions;
+    let mut rest = documents;
     // What is refused as a whole goes in smaller parts.
     let mut count_max = usize::MAX;
     while !rest.is_empty() {
         let (group, others) = rest.split_at(group_length(rest).min(count_max));
-        match (write_group(connection, group).await, group) {
+        match (write_group(connection, group, edits).await, group) {
             (Ok(failed), _) => failures.extend(failed),
-            (Err(error), [revision]) if is_about_documents(&error) => {
+            (Err(error), [document]) if is_about_documents(&error) => {
                 refused += 1;
-                if refused == revisions.len() && refused > 1 {
+                if refused == documents.len() && refused > 1 {
                     return Err(error);
                 }
-                failures.push(failure(revision, error));
+                failures.push(failure(document.id, error));
             }
             (Err(error), _) if is_about_documents(&error) => {
                 count_max = group.len() / 2;
@@ -50,14 +67,14 @@ pub(super) async fn write(
     Ok(failures)
 }
 
-/// How many of `revisions`, at least one, make a body.
-fn group_length(revisions: &[Revision]) -> usize {
+/// How many of `documents`, at least one, make a body.
+pub(super) fn group_length(documents: &[Outgoing<'_>]) -> usize {
     let mut bytes = 0;
-    let fits = |revision: &&Revision| {
-        bytes += revision.text.len() + 1;
+    let fits = |document: &&Outgoing<'_>| {
+        bytes += document.text.len() + 1;
         bytes <= BODY_BYTES
     };
-    revisions.iter().take_while(fits).count().max(1)
+    documents.iter().take_while(fits).count().max(1)
 }
 
 /// Whether a request was refused for what its documents are. A 400 without CouchDB's words comes
@@ -71,8 +88,8 @@ fn is_about_documents(error: &PeerError) -> bool {
 }
 
 /// A refusal of one document, with the names that CouchDB has for it.
-pub(super) fn failure(revision: &Revision, error: PeerError) -> WriteFailure {
-    let id = revision.id.clone();
+pub(super) fn failure(id: &str, error: PeerError) -> WriteFailure {
+    let id = id.to_owned();
     let (error, reason) = match error {
         PeerError::Status { error, reason, .. } => (error, reason),
         PeerError::Unauthorized(_) => ("unauthorized".to_owned(), error.to_string()),
@@ -85,15 +102,19 @@ pub(super) fn failure(revision: &Revision, error: PeerError) -> WriteFailure {
 
 async fn write_group(
     connection: &Connection,
-    group: &[Revision],
+    group: &[Outgoing<'_>],
+    edits: Edits,
 ) -> Result<Vec<WriteFailure>, PeerError> {
     let mut pieces = Vec::with_capacity(2 * group.len() + 1);
-    pieces.push(Bytes::from_static(b"{\"new_edits\":false,\"docs\":["));
-    for (index, revision) in group.iter().enumerate() {
+    pieces.push(Bytes::from_static(match edits {
+        Edits::New => b"{\"docs\":[",
+        Edits::Replicated => b"{\"new_edits\":false,\"docs\":[",
+    }));
+    for (index, document) in group.iter().enumerate() {
         if index > 0 {
             pieces.push(Bytes::from_static(b","));
         }
-        pieces.push(revision.text.clone());
+        pieces.push(document.text.clone());
     }
     pieces.push(Bytes::from_static(b"]}"));
     let call = Call::new(Method::Post, "_bulk_docs".to_owned(), Body::Pieces(pieces))

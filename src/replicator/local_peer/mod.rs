@@ -24,8 +24,8 @@ use crate::http::path::encode_segment;
 
 use super::attachments::AttachmentSource;
 use super::peer::{
-    Answer, AttachmentBody, Changed, ChangesQuery, ChangesReader, Fetched, Missing, Peer, PeerInfo,
-    Revision, Stub, WriteFailure,
+    Answer, AttachmentBody, AttachmentHolder, Changed, ChangesQuery, ChangesReader, Fetched,
+    Missing, Peer, PeerInfo, Revision, Stub, WriteFailure,
 };
 use super::{CreateTarget, PeerError, Selection};
 
@@ -140,6 +140,21 @@ impl From<ChangesError> for PeerError {
     }
 }
 
+impl AttachmentHolder for LocalPeer {
+    fn attachment<'a>(
+        &'a self,
+        revision: &'a Revision,
+        stub: &'a Stub,
+        offset: u64,
+    ) -> Answer<'a, AttachmentBody> {
+        let (id, rev) = (revision.id.clone(), revision.rev.clone());
+        let name = stub.name.clone();
+        self.read("open attachment", move |peer, db| {
+            read::attachment(peer, db, &id, &rev, &name, offset)
+        })
+    }
+}
+
 impl Peer for LocalPeer {
     fn name(&self) -> String {
         self.address()
@@ -226,19 +241,6 @@ impl Peer for LocalPeer {
     fn fetch<'a>(&'a self, missing: &'a [Missing]) -> Answer<'a, Fetched> {
         let missing = missing.to_vec();
         self.read("read revisions", move |peer, db| read::fetch(peer, db, &missing))
-    }
-
-    fn attachment<'a>(
-        &'a self,
-        revision: &'a Revision,
-        stub: &'a Stub,
-        offset: u64,
-    ) -> Answer<'a, AttachmentBody> {
-        let (id, rev) = (revision.id.clone(), revision.rev.clone());
-        let name = stub.name.clone();
-        self.read("open attachment", move |peer, db| {
-            read::attachment(peer, db, &id, &rev, &name, offset)
-        })
     }
 
     fn write<'a>(&'a self, revisions: &'a [Revision]) -> Answer<'a, Vec<WriteFailure>> {

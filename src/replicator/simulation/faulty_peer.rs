@@ -9,8 +9,8 @@ use futures_util::stream::{BoxStream, unfold};
 use serde_json::{Map, Value};
 
 use crate::replicator::peer::{
-    Answer, AttachmentBody, Changed, ChangesBatch, ChangesQuery, ChangesReader, Fetched, Missing,
-    Peer, PeerInfo, Revision, Stub, WriteFailure,
+    Answer, AttachmentBody, AttachmentHolder, Changed, ChangesBatch, ChangesQuery, ChangesReader,
+    Fetched, Missing, Peer, PeerInfo, Revision, Stub, WriteFailure,
 };
 use crate::replicator::{
     AttachmentSource, CreateTarget, LocalPeer, PeerError, Progress, Selection, Statistics,
@@ -184,6 +184,24 @@ impl ChangesReader for FaultyReader {
     }
 }
 
+impl AttachmentHolder for FaultyPeer {
+    fn attachment<'a>(
+        &'a self,
+        revision: &'a Revision,
+        stub: &'a Stub,
+        offset: u64,
+    ) -> Answer<'a, AttachmentBody> {
+        Box::pin(async move {
+            let offset = if self.actor.percent(30) { 0 } else { offset };
+            let attachment = self.inner.attachment(revision, stub, offset);
+            let AttachmentBody { encoding, offset, bytes } =
+                self.call("attachment", attachment).await?;
+            let bytes = self.cut(bytes, stub.encoded_length - offset);
+            Ok(AttachmentBody { encoding, offset, bytes })
+        })
+    }
+}
+
 impl Peer for FaultyPeer {
     fn name(&self) -> String {
         self.inner.name()
@@ -252,22 +270,6 @@ impl Peer for FaultyPeer {
             let mut fetched = self.call("fetch", self.inner.fetch(asked)).await?;
             fetched.by_bulk_get &= !self.actor.fails();
             Ok(fetched)
-        })
-    }
-
-    fn attachment<'a>(
-        &'a self,
-        revision: &'a Revision,
-        stub: &'a Stub,
-        offset: u64,
-    ) -> Answer<'a, AttachmentBody> {
-        Box::pin(async move {
-            let offset = if self.actor.percent(30) { 0 } else { offset };
-            let attachment = self.inner.attachment(revision, stub, offset);
-            let AttachmentBody { encoding, offset, bytes } =
-                self.call("attachment", attachment).await?;
-            let bytes = self.cut(bytes, stub.encoded_length - offset);
-            Ok(AttachmentBody { encoding, offset, bytes })
         })
     }
 

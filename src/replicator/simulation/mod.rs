@@ -6,13 +6,13 @@
 //! shows what happens.
 
 mod check;
-mod edits;
+pub mod edits;
 mod faulty_peer;
 mod link;
 mod recreation;
 mod refusals;
-mod site;
-mod stage;
+pub mod site;
+pub mod stage;
 mod world;
 
 use std::panic::catch_unwind;
@@ -27,7 +27,7 @@ const SEEDS: u64 = 1000;
 const FAILURES_MAX: usize = 3;
 
 /// Runs what a test awaits with simulated time, on this thread alone.
-fn simulate<T>(test: impl Future<Output = T>) -> T {
+pub fn simulate<T>(test: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     blocking::inline(|| runtime.block_on(test))

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::document::Encoding;
-use crate::replicator::{Fetched, Peer, PeerError, Stub};
+use crate::replicator::{AttachmentHolder as _, Fetched, Peer, PeerError, Stub};
 
 fn document(id: &str, rev: &str) -> Value {
     json!({"_id": id, "_rev": rev, "_revisions": {"start": 1, "ids": ["a"]}})

@@ -19,12 +19,15 @@ mod clock;
 pub mod control;
 mod jwks;
 pub mod log;
+pub mod process;
 pub mod recent_log;
+mod resharding;
 mod start;
 mod uuids;
 
 pub use clock::now_s;
 pub use jwks::Jwks;
+pub use resharding::Resharding;
 pub use start::{StartError, StartOptions, Started, Storage, start};
 pub use uuids::UuidGenerator;
 
@@ -43,6 +46,7 @@ pub struct App {
     /// The databases of single users.
     pub peruser: Arc<Peruser>,
     pub uuids: UuidGenerator,
+    pub resharding: Resharding,
     /// The server's stable identity.
     pub uuid: String,
     /// The folder of temporary files; emptied at each start.

@@ -15,6 +15,7 @@ pub mod design;
 pub mod document;
 pub mod http;
 pub mod mango;
+pub mod metrics;
 pub mod replicator;
 pub mod sandbox;
 pub mod server;

@@ -1,6 +1,7 @@
 //! What follows the configuration but is no part of a settings snapshot.
 
 use crate::auth::SecurityObject;
+use crate::metrics;
 
 use super::{App, log};
 
@@ -13,6 +14,7 @@ impl App {
         let limits = self.registry.limits();
         limits.set_stem_interactive_updates(settings.couchdb.stem_interactive_updates);
         self.views.set_query_server(settings.query_server);
+        metrics::set_interval(settings.monitoring.interval_s);
         self.peruser.apply(&settings);
         log::set_level(settings.log.level);
         let sandbox = self.functions.sandbox();

@@ -25,7 +25,7 @@ use crate::users::{Accounts, Peruser, UsersRules, missing_auth_design};
 use crate::views::Views;
 
 use super::uuids::random_hex;
-use super::{App, Jwks, SharedApp, UuidGenerator, log, now_s};
+use super::{App, Jwks, Resharding, SharedApp, UuidGenerator, log, now_s, process};
 
 /// The account that is made when there is no other.
 const FIRST_ADMIN: &str = "admin";
@@ -82,6 +82,7 @@ pub enum StartError {
 /// # Errors
 /// See [`StartError`]; what was made until then stays.
 pub fn start(options: &StartOptions) -> Result<Started, StartError> {
+    process::start_clock();
     make_folder(&options.data_dir)?;
     let local_ini = options.data_dir.join("local.ini");
     let config = Config::open(&options.config_files, local_ini, options.overrides.clone())?;
@@ -119,6 +120,7 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
         views: Arc::new(views),
         functions,
         uuids: UuidGenerator::default(),
+        resharding: Resharding::default(),
         uuid,
         scratch: make_scratch(&options.data_dir)?,
         stopping: CancellationToken::new(),

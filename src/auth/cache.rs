@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::config::PasswordsCacheSettings;
+use crate::metrics::{AUTH_CACHE_HITS, AUTH_CACHE_MISSES};
 
 use super::PasswordHash;
 use super::hash::{self, ProcessKey};
@@ -40,6 +41,18 @@ impl PasswordsCache {
 
     /// Whether the password is right, or `None` when only the slow way can tell.
     pub fn check(
+        &self,
+        question: Question<'_>,
+        settings: &PasswordsCacheSettings,
+        now_s: u64,
+    ) -> Option<bool> {
+        let known = self.find(question, settings, now_s);
+        let count = if known.is_some() { &AUTH_CACHE_HITS } else { &AUTH_CACHE_MISSES };
+        count.add(1);
+        known
+    }
+
+    fn find(
         &self,
         question: Question<'_>,
         settings: &PasswordsCacheSettings,

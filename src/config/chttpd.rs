@@ -121,7 +121,7 @@ impl ChttpdSettings {
     }
 }
 
-fn bind_address(text: &str) -> Option<IpAddr> {
+pub(super) fn bind_address(text: &str) -> Option<IpAddr> {
     match text {
         "any" => Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),

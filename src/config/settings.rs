@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::reader::Reader;
 use super::{
-    AttachmentsSettings, AuthCacheSettings, AuthSettings, ChttpdSettings, CorsSettings,
-    CouchdbSettings, CspSettings, DiskMonitorSettings, FrameOptions, JwtSettings, LimitsSettings,
-    LockoutSettings, LogSettings, MangoSettings, PasswordsCacheSettings, PeruserSettings,
-    PurgeSettings, QueryServerSettings, ReplicatorSettings, SslSettings, UuidsSettings, Values,
-    VhostsSettings, Warning, catalogue,
+    AttachmentsSettings, AuthCacheSettings, AuthSettings, ChttpdSettings, ClusterSettings,
+    CorsSettings, CouchdbSettings, CspSettings, DiskMonitorSettings, FrameOptions, JwtSettings,
+    LimitsSettings, LockoutSettings, LogSettings, MangoSettings, MonitoringSettings,
+    PasswordsCacheSettings, PeruserSettings, PurgeSettings, QueryServerSettings,
+    ReplicatorSettings, SslSettings, UuidsSettings, Values, VhostsSettings, Warning, catalogue,
 };
 
 /// What the server obeys. A value of this type never changes.
@@ -19,6 +19,7 @@ pub struct Settings {
     /// Of `[chttpd]`, too.
     pub limits: LimitsSettings,
     pub ssl: SslSettings,
+    pub cluster: ClusterSettings,
     pub cors: CorsSettings,
     /// `[chttpd_auth]`.
     pub auth: AuthSettings,
@@ -45,6 +46,8 @@ pub struct Settings {
     pub disk_monitor: DiskMonitorSettings,
     pub log: LogSettings,
     pub mango: MangoSettings,
+    /// `[prometheus]` and `[stats]`.
+    pub monitoring: MonitoringSettings,
     /// `[admins]`: account name to password hash.
     pub admins: BTreeMap<String, String>,
     /// `[vendor]`: what the welcome says of who made the server.
@@ -72,6 +75,7 @@ impl Settings {
             chttpd: ChttpdSettings::read(reader),
             limits: LimitsSettings::read(reader),
             ssl: SslSettings::read(reader),
+            cluster: ClusterSettings::read(reader),
             cors: CorsSettings::read(reader),
             auth: AuthSettings::read(reader),
             jwt: JwtSettings::read(reader),
@@ -90,6 +94,7 @@ impl Settings {
             disk_monitor: DiskMonitorSettings::read(reader),
             log: LogSettings::read(reader),
             mango: MangoSettings::read(reader),
+            monitoring: MonitoringSettings::read(reader),
             admins,
             vendor,
             warnings: Vec::new(),

@@ -12,6 +12,7 @@ use crate::database::{Base, Database, Edit, EditOutcome, LocalEdit, LocalOutcome
 use crate::document::encode::{write_rev, write_string};
 use crate::document::incoming::Incoming;
 use crate::document::{DocId, Rev};
+use crate::metrics;
 
 use super::bulk_body::BulkBody;
 use super::databases::write_ok;
@@ -97,6 +98,9 @@ pub async fn bulk_docs(mut request: Request, db: Arc<Database>, role: Role) -> A
     request.allow(&[Method::POST], "POST")?;
     request.require_json()?;
     let bulk = BulkBody::receive(&mut request).await?;
+    metrics::BULK_REQUESTS.add(1);
+    let count = u32::try_from(bulk.documents.len()).unwrap_or(u32::MAX);
+    metrics::BULK_DOCS.update(f64::from(count));
     let large = bulk.bytes_in_memory().is_none_or(|bytes| bytes > INLINE_BYTES_MAX);
     let (app, settings) = (request.app.clone(), request.settings.clone());
     let reader = Reader { app, settings, db: db.clone() };

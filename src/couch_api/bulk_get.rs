@@ -13,6 +13,7 @@ use crate::document::{DocId, Rev};
 use crate::http::multipart::Boundary;
 use crate::http::multipart::writer::{self, BulkGetPart, Subtype};
 use crate::http::negotiate::{self, BodyFormat};
+use crate::metrics;
 
 use super::document_parts::RevisionOptions;
 use super::error::ApiError;
@@ -39,6 +40,7 @@ pub async fn bulk_get(mut request: Request, db: Arc<Database>) -> Answer {
     let Some(Value::Array(items)) = body.remove("docs") else {
         return Err(ApiError::bad_request("Missing JSON list of 'docs'."));
     };
+    metrics::BULK_REQUESTS.add(1);
     check_parameters(&request.query)?;
     let options = RevisionOptions::of(&request.query)?;
     let latest = request.query.is_true("latest");

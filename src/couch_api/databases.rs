@@ -25,7 +25,7 @@ const METHODS: &str = "DELETE,GET,HEAD,POST";
 pub async fn create(request: Request) -> Answer {
     request.require_server_admin()?;
     let name = DatabaseName::parse(request.path.first().map_or("", String::as_str))?;
-    let q = copies(&request, "q")?.unwrap_or(1);
+    let q = copies(&request, "q")?.unwrap_or(request.settings.cluster.q);
     copies(&request, "n")?;
     let partitioned = match request.query.get("partitioned") {
         None | Some("false") => false,

@@ -86,6 +86,8 @@ pub enum ApiError {
     IllegalPartition { reason: &'static str },
     #[error("Temporary views are not supported in CouchDB")]
     Gone,
+    #[error("Search is not available")]
+    NoSearch,
     /// What CouchDB answers when one of its functions has no clause for a value.
     #[error("{0}")]
     UnknownError(&'static str),
@@ -258,6 +260,7 @@ impl ApiError {
             }
             Self::IllegalPartition { .. } => (StatusCode::BAD_REQUEST, "illegal_partition"),
             Self::Gone => (StatusCode::GONE, "gone"),
+            Self::NoSearch => (StatusCode::SERVICE_UNAVAILABLE, "service unavailable"),
             Self::UnknownError(_) => (StatusCode::INTERNAL_SERVER_ERROR, "unknown_error"),
             Self::PlainError(_) => (StatusCode::INTERNAL_SERVER_ERROR, "error"),
             Self::Incoming(error) => (StatusCode::BAD_REQUEST, incoming(error)),

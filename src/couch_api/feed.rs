@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blocking;
 use crate::database::Seq;
 use crate::document::encode::write_unsigned;
+use crate::metrics;
 
 use super::error::ApiError;
 use super::respond::{self, Answer};
@@ -173,6 +174,8 @@ struct Running<S> {
     rows_sent: bool,
     /// When rows or a sign of life were last sent.
     sent: Option<Instant>,
+    /// One who waits for changes is counted.
+    _counted: Option<metrics::Held>,
 }
 
 /// Answers with a feed. The first page is read before the headers are sent, so its errors have
@@ -194,6 +197,7 @@ pub async fn respond<S: Source>(
         phase: Phase::Reading,
         rows_sent: false,
         sent: None,
+        _counted: (kind != FeedKind::Normal).then(|| metrics::CLIENTS_REQUESTING_CHANGES.hold()),
     });
     let mut out = Vec::new();
     running.framing.start(&mut out);

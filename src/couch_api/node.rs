@@ -1,5 +1,6 @@
-//! `/_node/{name}` and its `_config`: the live configuration, read and changed over HTTP
-//! (couchdb-api.md E018-E022). Values are texts; a change answers what was there before.
+//! `/_node/{name}`: its `_config`, the live configuration, read and changed over HTTP
+//! (couchdb-api.md E018-E022), and the way to what tells of the node. Values of the configuration
+//! are texts; a change answers what was there before.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use super::error::ApiError;
 use super::request::Request;
 use super::respond::{self, Answer};
 use super::server_info::NODE_NAME;
+use super::{prometheus, stats, system};
 
 /// Sections that decide which programs run: never changed over HTTP.
 const BLACKLISTED_SECTIONS: [&str; 8] = [
@@ -53,6 +55,23 @@ pub async fn node(request: Request) -> Answer {
         ["_config", section, key] => {
             let (section, key) = ((*section).to_owned(), (*key).to_owned());
             value(request, section, key).await
+        }
+        ["_stats", path @ ..] => stats::stats(&request, path).await,
+        ["_prometheus"] => {
+            request.allow(&[Method::GET], "GET")?;
+            prometheus::prometheus(&request).await
+        }
+        ["_system"] => {
+            request.allow(&[Method::GET], "GET")?;
+            system::system(&request).await
+        }
+        ["_versions"] => {
+            request.allow(&[Method::GET], "GET")?;
+            system::versions()
+        }
+        ["_smoosh", "status"] => {
+            request.allow(&[Method::GET], "GET")?;
+            system::smoosh_status(&request)
         }
         _ => Err(ApiError::missing()),
     }
@@ -98,7 +117,7 @@ async fn delete(request: Request, section: String, key: String) -> Answer {
 }
 
 async fn reload(app: SharedApp) -> Answer {
-    change(app, |app| {
+    change(app, |app| -> Result<_, ConfigError> {
         app.config.reload()?;
         auth::hash_plain_text_admins(&app.config)
     })
@@ -108,16 +127,23 @@ async fn reload(app: SharedApp) -> Answer {
 
 /// Changes the configuration where waiting for disks and hashes is allowed, and has the server
 /// obey it.
-async fn change<T: Send + 'static>(
+///
+/// # Errors
+/// Those of the work.
+pub async fn change<T, E>(
     app: SharedApp,
-    work: impl FnOnce(&SharedApp) -> Result<T, ConfigError> + Send + 'static,
-) -> Result<T, ApiError> {
+    work: impl FnOnce(&SharedApp) -> Result<T, E> + Send + 'static,
+) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: Into<ApiError> + Send + 'static,
+{
     let changed = move || {
         let result = work(&app);
         app.apply_settings();
         result
     };
-    Ok(blocking::run("change configuration", changed).await??)
+    blocking::run("change configuration", changed).await?.map_err(Into::into)
 }
 
 fn check_changeable(request: &Request, section: &str, key: &str) -> Result<(), ApiError> {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::blocking;
 use crate::database::{Database, DatabaseError, Direction, IdRange};
 use crate::document::{DocId, Rev};
+use crate::metrics;
 
 use super::all_docs;
 use super::error::ApiError;
@@ -41,6 +42,7 @@ pub async fn partition(request: Request, db: Arc<Database>, role: Role) -> Answe
         return respond::ok(&info);
     }
     let request = within(request, &name)?;
+    count(&request);
     let path: Vec<&str> = request.path.iter().skip(1).map(String::as_str).collect();
     match path.as_slice() {
         ["_all_docs"] => all_docs::all_docs(request, db).await,
@@ -50,6 +52,16 @@ pub async fn partition(request: Request, db: Arc<Database>, role: Role) -> Answe
             router::route_design(request, db, role).await
         }
         _ => Err(ApiError::missing()),
+    }
+}
+
+fn count(request: &Request) {
+    match request.path.get(1).map(String::as_str) {
+        Some("_all_docs") => metrics::PARTITION_ALL_DOCS_REQUESTS.add(1),
+        Some("_find") => metrics::PARTITION_FIND_REQUESTS.add(1),
+        Some("_explain") => metrics::PARTITION_EXPLAIN_REQUESTS.add(1),
+        Some("_design") => metrics::PARTITION_VIEW_REQUESTS.add(1),
+        _ => {}
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::blocking;
 use crate::database::Database;
 use crate::document::{DocId, Rev};
+use crate::metrics;
 
 use super::error::ApiError;
 use super::request::Request;
@@ -19,6 +20,7 @@ pub async fn purge(mut request: Request, db: Arc<Database>) -> Answer {
     request.allow(&[Method::POST], "POST")?;
     request.require_server_admin()?;
     request.require_json()?;
+    metrics::PURGE_REQUESTS.add(1);
     let asked = request.json_object().await?;
     let mut documents = Vec::with_capacity(asked.len());
     for (id, revs) in asked {

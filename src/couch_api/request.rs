@@ -123,6 +123,12 @@ impl Request {
         }
     }
 
+    /// # Errors
+    /// 401 `You are not a server admin or read-only metrics user`
+    pub fn require_metrics_reader(&self) -> Result<(), ApiError> {
+        Ok(self.user.require_metrics_reader()?)
+    }
+
     /// How a `+` in a path is read.
     #[must_use]
     pub fn plus(&self) -> Plus {

@@ -14,10 +14,10 @@ use super::request::{Request, check_doc_id};
 use super::respond::Answer;
 use super::viewer::Viewer;
 use super::{
-    all_dbs, all_docs, attachment_read, attachment_write, bulk_docs, bulk_get, changes, databases,
-    db_updates, design_docs, documents, documents_write, functions, local_docs, login, maintenance,
-    mango, node, partitions, purge, replicate, revisions, scheduler, server_info, settings, viewer,
-    views,
+    all_dbs, all_docs, attachment_read, attachment_write, bulk_docs, bulk_get, changes,
+    cluster_setup, databases, db_updates, design_docs, documents, documents_write, functions,
+    local_docs, login, maintenance, mango, node, partitions, purge, replicate, reshard, revisions,
+    scheduler, server_info, settings, viewer, views,
 };
 
 const DOCUMENT_METHODS: &str = "DELETE,GET,HEAD,POST,PUT,COPY";
@@ -61,6 +61,11 @@ async fn route_server(request: Request) -> Answer {
         ["_dbs_info"] => all_dbs::dbs_info(request).await,
         // A name that begins with an underscore is refused before the user matters less.
         [_] if request.method == Method::PUT => databases::create(request).await,
+        ["_node", _, "_stats" | "_system" | "_prometheus", ..] => {
+            request.require_metrics_reader()?;
+            node::node(request).await
+        }
+        ["_utils", ..] => server_info::utils(&request),
         _ => {
             request.require_server_admin()?;
             match path.as_slice() {
@@ -70,6 +75,11 @@ async fn route_server(request: Request) -> Answer {
                 ["_scheduler", ..] => scheduler::scheduler(request).await,
                 ["_db_updates"] => db_updates::db_updates(request).await,
                 ["_node", ..] => node::node(request).await,
+                ["_cluster_setup"] => cluster_setup::cluster_setup(request).await,
+                ["_reshard", ..] => reshard::reshard(request).await,
+                ["_reload_query_servers"] => server_info::reload_query_servers(&request),
+                ["_search_analyze"] => server_info::search_analyze(&request),
+                ["_nouveau_analyze"] => server_info::nouveau_analyze(&request),
                 _ => Err(crate::database::DatabaseError::NotFound.into()),
             }
         }

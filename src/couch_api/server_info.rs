@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use axum::body::Body;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -73,6 +74,43 @@ pub fn log(request: &Request) -> Answer {
     let response = Response::new(text.into());
     let response = respond::with(response, header::CONTENT_TYPE, "text/plain; charset=utf-8");
     Ok(respond::with(response, header::CACHE_CONTROL, "must-revalidate"))
+}
+
+/// `POST /_reload_query_servers`: every program is made anew from its source.
+pub fn reload_query_servers(request: &Request) -> Answer {
+    request.allow(&[Method::POST], "POST")?;
+    request.require_json()?;
+    request.app.functions.sandbox().forget_programs();
+    respond::ok_true(StatusCode::OK)
+}
+
+/// `/_search_analyze`, of a server without search.
+pub fn search_analyze(request: &Request) -> Answer {
+    request.allow(&[Method::GET, Method::POST], "GET,POST")?;
+    Err(ApiError::NoSearch)
+}
+
+/// `/_nouveau_analyze`, likewise.
+pub fn nouveau_analyze(request: &Request) -> Answer {
+    request.allow(&[Method::POST], "POST")?;
+    Err(ApiError::missing())
+}
+
+/// `/_utils`, where CouchDB has its web interface. There is none here, but its policy holds.
+pub fn utils(request: &Request) -> Answer {
+    request.allow(&[Method::GET], "GET,HEAD")?;
+    let path = request.raw_path.split('?').next().unwrap_or_default();
+    if path == "/_utils" {
+        let mut response = respond::json(StatusCode::MOVED_PERMANENTLY, &json!({"ok": true}));
+        *response.body_mut() = Body::empty();
+        let location = format!("{}/_utils/", request.base_url());
+        return Ok(respond::with(response, header::LOCATION, &location));
+    }
+    let response = respond::error(&ApiError::missing());
+    Ok(match request.settings.csp.utils.header() {
+        Some(policy) => respond::with(response, header::CONTENT_SECURITY_POLICY, policy),
+        None => response,
+    })
 }
 
 /// `GET /_uuids`.

@@ -14,6 +14,7 @@ use axum::response::Response;
 use crate::app::SharedApp;
 use crate::config::{FrameOptions, Settings};
 use crate::http::path;
+use crate::metrics;
 
 use super::body_memory::BodyMemory;
 use super::body_time::BodyTime;
@@ -95,6 +96,7 @@ pub async fn serve_request(
     if head {
         drop_body(&mut response);
     }
+    metrics::answered(log.0.as_str(), response.status().as_u16(), started.elapsed());
     tracing::debug!(
         request.id = id,
         http.method = %log.0,

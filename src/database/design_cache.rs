@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::design::Ddoc;
 use crate::document::DocId;
+use crate::metrics::{DDOC_CACHE_HITS, DDOC_CACHE_MISSES};
 use crate::storage::keys::DbNumber;
 
 /// Text of the design documents of one generation; loaded, a document takes a few times its text.
@@ -46,6 +47,13 @@ impl DesignCache {
     }
 
     pub(super) fn get(&self, db: DbNumber, id: &DocId, epoch: u64) -> Option<Arc<Ddoc>> {
+        let found = self.find(db, id, epoch);
+        let count = if found.is_some() { &DDOC_CACHE_HITS } else { &DDOC_CACHE_MISSES };
+        count.add(1);
+        found
+    }
+
+    fn find(&self, db: DbNumber, id: &DocId, epoch: u64) -> Option<Arc<Ddoc>> {
         let key = (db, id.clone());
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = match kept.young.get(&key) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::document::rev_hash::{recreated_rev_hash, rev_hash};
 use crate::document::revtree::RevTree;
 use crate::document::{Attachment, DocId, Rev, RevHash, Revisions};
+use crate::metrics;
 use crate::storage::values::{self, Change, EventKind, Head, Local, State};
 use crate::storage::{Batch, Durability, Expect, StorageError, Table, keys};
 
@@ -130,6 +131,7 @@ impl<'a> Group<'a> {
     /// Applies the works, commits, and answers everyone.
     pub(super) fn run(mut self, works: Vec<Work>) {
         let mut applied = Ok(());
+        count_coalesced(&works);
         for work in works {
             // After a failure the rest is answered with it; nothing of the group is written.
             applied = match applied {
@@ -205,6 +207,7 @@ impl<'a> Group<'a> {
 
     fn edits(&mut self, edits: Vec<Edit>) -> Result<Vec<EditOutcome>, DatabaseError> {
         let first = self.touched.len();
+        metrics::DOCUMENT_WRITES.add(edits.len() as u64);
         let outcomes = edits.into_iter().map(|edit| self.edit(edit)).collect();
         // CouchDB numbers the documents of one request in the order of their ids.
         if let Some(new) = self.touched.get_mut(first..) {
@@ -290,6 +293,7 @@ impl<'a> Group<'a> {
         }
         self.drop_bodies(&id, removed)?;
         self.written.insert((id, rev.clone()), attachments);
+        metrics::DOCUMENT_INSERTS.add(1);
         Ok(EditOutcome::Saved(rev))
     }
 
@@ -357,6 +361,7 @@ impl<'a> Group<'a> {
     }
 
     fn local(&mut self, edit: LocalEdit) -> Result<LocalOutcome, DatabaseError> {
+        metrics::LOCAL_DOCUMENT_WRITES.add(1);
         let key = keys::local(self.db.number, edit.id.as_str());
         let existed = self.db.engine.get(Table::Locals, &key)?.is_some();
         match edit.body {
@@ -395,9 +400,11 @@ impl<'a> Group<'a> {
         let Some(working) = self.heads.get_mut(&id) else {
             return Ok(PurgeOutcome { id, purged: Vec::new() });
         };
+        metrics::DOCUMENT_PURGES_TOTAL.add(1);
         let leaves = working.tree.leaves().len() as u64;
         let purge = working.tree.purge(revs);
         if purge.purged.is_empty() {
+            metrics::DOCUMENT_PURGES_FAILURE.add(1);
             return Ok(PurgeOutcome { id, purged: Vec::new() });
         }
         let left = working.tree.leaves().len() as u64;
@@ -494,6 +501,11 @@ impl<'a> Group<'a> {
             self.db.pendings.note(&[]);
         }
         committed?;
+        metrics::COMMITS.add(1);
+        metrics::DATABASE_WRITES.add(u64::from(updated));
+        let purges = self.state.purge_seq - self.state_before.purge_seq;
+        metrics::DATABASE_PURGES.add(purges.min(1));
+        metrics::DOCUMENT_PURGES_SUCCESS.add(purges);
         if let Some(event) = &event {
             self.db.note_event(event.seq);
         }
@@ -521,5 +533,19 @@ impl<'a> Group<'a> {
                 other => return other,
             }
         }
+    }
+}
+
+/// Counts the edits that share this group's commit with others.
+fn count_coalesced(works: &[Work]) {
+    if works.len() < 2 {
+        return;
+    }
+    for work in works {
+        let Work::Edit(admitted, _) = work else { continue };
+        let is_replicated = |edit: &&Edit| matches!(edit.base, Base::Replicated(_));
+        let replicated = admitted.edits.iter().filter(is_replicated).count() as u64;
+        metrics::COALESCED_REPLICATED.add(replicated);
+        metrics::COALESCED_INTERACTIVE.add(admitted.edits.len() as u64 - replicated);
     }
 }

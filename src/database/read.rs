@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::document::{DocId, Document, Rev};
+use crate::metrics;
 use crate::storage::values::{self, Head, HeadSummary, Local};
 use crate::storage::{Direction, KeyRange, Table, keys};
 
@@ -17,6 +18,7 @@ impl Database {
 
     /// One stored revision; `None` where its body is not (or no longer) there.
     pub fn revision(&self, id: &DocId, rev: &Rev) -> Result<Option<Document>, DatabaseError> {
+        metrics::DATABASE_READS.add(1);
         let value = self.engine.get(Table::Bodies, &keys::body(self.number, id, rev))?;
         let decode = |value| values::decode_body(id.clone(), rev.clone(), value);
         Ok(value.map(decode).transpose()?)
@@ -49,6 +51,7 @@ impl Database {
         &self,
         wanted: &[(DocId, Rev)],
     ) -> Result<Vec<Option<Document>>, DatabaseError> {
+        metrics::DATABASE_READS.add(wanted.len() as u64);
         let body_keys: Vec<Vec<u8>> =
             wanted.iter().map(|(id, rev)| keys::body(self.number, id, rev)).collect();
         let found = self.engine.snapshot().multi_get(Table::Bodies, &body_keys)?;
@@ -88,6 +91,7 @@ impl Database {
         if passed > wanted.len() {
             return self.revisions(wanted);
         }
+        metrics::DATABASE_READS.add(wanted.len() as u64);
         let decode = |((id, rev), value): (&(DocId, Rev), Option<Vec<u8>>)| {
             let decode = |value| values::decode_body(id.clone(), rev.clone(), value);
             Ok(value.map(decode).transpose()?)
@@ -111,6 +115,7 @@ impl Database {
         let body_keys: Vec<Vec<u8>> = known
             .filter_map(|(id, rev)| Some(keys::body(self.number, id, rev.as_ref()?)))
             .collect();
+        metrics::DATABASE_READS.add(body_keys.len() as u64);
         let mut bodies = snapshot.multi_get(Table::Bodies, &body_keys)?.into_iter();
         let known = ids.iter().zip(revs);
         let documents = known.map(|(id, rev)| {

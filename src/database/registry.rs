@@ -7,10 +7,12 @@ use std::collections::HashMap;
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use tokio::sync::{broadcast, watch};
 
 use crate::design::Validator;
+use crate::metrics;
 use crate::storage::keys::{self, DbNumber};
 use crate::storage::values::{self, DatabaseEntry, EventKind};
 use crate::storage::{Batch, Direction, Durability, Engine, KeyRange, StorageError, Table};
@@ -202,6 +204,7 @@ impl Registry {
             Some(_) => drop(open.remove(name)),
             None => {}
         }
+        let started = Instant::now();
         let key = keys::catalogue_database(name.as_str());
         let value =
             self.shared.engine.get(Table::Catalogue, &key)?.ok_or(DatabaseError::NotFound)?;
@@ -212,6 +215,7 @@ impl Registry {
             open.retain(|_, db| Arc::strong_count(db) > 1);
         }
         open.insert(name.clone(), db.clone());
+        metrics::DB_OPEN_TIME.update(started.elapsed().as_secs_f64() * 1000.0);
         Ok(db)
     }
 
@@ -286,6 +290,12 @@ impl Registry {
     pub fn file_bytes(&self) -> u64 {
         let all = KeyRange { start: Vec::new(), end: vec![0xff; 64] };
         Table::ALL.iter().map(|table| self.shared.engine.approximate_bytes(*table, &all)).sum()
+    }
+
+    /// Databases whose handle is open.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.lock().len()
     }
 
     /// Makes everything durable; the registry is not used afterwards.

@@ -3,8 +3,11 @@
 //! What a function answers is checked here; what CouchDB makes of it is the caller's affair. The
 //! answers are those of CouchDB's query server protocol, whatever language the function is in.
 
+use std::time::Instant;
+
 use serde_json::{Map, Value, json};
 
+use crate::metrics;
 use crate::sandbox::{CallError, ChunkSink, RowSource, Sandbox, erlang_reason, erlang_term};
 
 use super::Ddoc;
@@ -138,7 +141,8 @@ impl Functions {
         documents: Vec<String>,
         request: String,
     ) -> Result<Vec<bool>, FunctionError> {
-        Ok(self.sandbox.filter(ddoc.program(), &["filters", name], documents, request)?)
+        let work = || self.sandbox.filter(ddoc.program(), &["filters", name], documents, request);
+        Ok(metrics::timed(&metrics::FILTER_CALLS, &metrics::FILTER_TIME_US, work)?)
     }
 
     /// Which documents have a row in the view `name`.
@@ -152,7 +156,8 @@ impl Functions {
         documents: Vec<String>,
     ) -> Result<Vec<bool>, FunctionError> {
         let path = ["views", name, "map"];
-        Ok(self.sandbox.filter(ddoc.program(), &path, documents, "{}".to_owned())?)
+        let work = || self.sandbox.filter(ddoc.program(), &path, documents, "{}".to_owned());
+        Ok(metrics::timed(&metrics::FILTER_CALLS, &metrics::FILTER_TIME_US, work)?)
     }
 
     /// Whether `validate_doc_update` lets documents in: for each `[new, old, user, security]`,
@@ -164,9 +169,15 @@ impl Functions {
         documents: Vec<[String; 4]>,
     ) -> Vec<Result<(), FunctionError>> {
         let calls = documents.into_iter().map(Vec::from).collect();
-        let answers = self.sandbox.call_each(ddoc.program(), &["validate_doc_update"], calls);
+        let work = || self.sandbox.call_each(ddoc.program(), &["validate_doc_update"], calls);
+        let started = Instant::now();
+        let answers = metrics::timed(&metrics::VALIDATE_CALLS, &metrics::VALIDATE_TIME_US, work);
+        metrics::VALIDATE_TIME.update(started.elapsed().as_secs_f64() * 1000.0);
         let verdict = |answer: Result<String, CallError>| read_verdict(&read_json(&answer?)?);
-        answers.into_iter().map(verdict).collect()
+        let verdicts: Vec<_> = answers.into_iter().map(verdict).collect();
+        let refused = verdicts.iter().filter(|verdict| verdict.is_err()).count();
+        metrics::VALIDATE_REJECTS.add(refused as u64);
+        verdicts
     }
 
     fn call(
@@ -175,7 +186,8 @@ impl Functions {
         path: &[&str],
         arguments: Vec<String>,
     ) -> Result<Value, FunctionError> {
-        read_json(&self.sandbox.call(ddoc.program(), path, arguments)?)
+        let work = || self.sandbox.call(ddoc.program(), path, arguments);
+        read_json(&metrics::timed(&metrics::OTHER_CALLS, &metrics::OTHER_TIME_US, work)?)
     }
 }
 

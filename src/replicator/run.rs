@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::http::date::http_date;
+use crate::metrics;
 
 use super::attachments::AttachmentSource;
 use super::checkpoint::{Checkpoint, Session, Statistics, agree};
@@ -222,8 +223,12 @@ impl<'r> Run<'r> {
         for (side, peer) in [("source", source), ("target", target)] {
             let written = peer.write_local(&id.base, checkpoint.members().clone()).await;
             let error = |error| ReplicationError::Checkpoint { side, error: Box::new(error) };
+            if written.is_err() {
+                metrics::REPLICATOR_CHECKPOINTS_FAILURE.add(1);
+            }
             written.map_err(error)?;
         }
+        metrics::REPLICATOR_CHECKPOINTS_SUCCESS.add(1);
         self.commit(checkpoint);
         Ok(())
     }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ReplicatorSettings;
+use crate::metrics;
 
 use super::job::{Completed, Entry, Happened, Job, JobView, Origin, Outcome, Running};
 use super::{Ended, PeerError, Progress, ReplicationError};
@@ -64,6 +65,7 @@ impl Scheduler {
         }
         let job = Arc::new(job);
         jobs.insert(id, Entry::new(job.clone()));
+        metrics::REPLICATOR_JOBS_ADDED.add(1);
         drop(jobs);
         self.wake.notify_one();
         Ok(job)
@@ -72,6 +74,7 @@ impl Scheduler {
     /// Removes a job, which stops after a last checkpoint. `None` where there is none.
     pub fn remove(&self, id: &str) -> Option<Arc<Job>> {
         let entry = self.lock().remove(id)?;
+        metrics::REPLICATOR_JOBS_REMOVED.add(1);
         if let Some(running) = entry.running {
             running.stop.cancel();
         }
@@ -141,6 +144,7 @@ impl Scheduler {
         settings: &ReplicatorSettings,
         stop: &CancellationToken,
     ) {
+        metrics::REPLICATOR_JOBS_STARTED.add(1);
         let stop = stop.child_token();
         let now = Instant::now();
         entry.note(self.runner.now_s(), Happened::Started, settings.max_history);
@@ -174,12 +178,14 @@ impl Scheduler {
         let now_s = self.runner.now_s();
         let outcome = match ended {
             Ok(Ended::Stopped) => {
+                metrics::REPLICATOR_JOBS_STOPPED.add(1);
                 entry.note(now_s, Happened::Stopped, settings.max_history);
                 None
             }
             Ok(Ended::Completed(checkpoint)) => Some(completed(entry, false, checkpoint)),
             Ok(Ended::NoChanges(checkpoint)) => Some(completed(entry, true, checkpoint)),
             Err(error) => {
+                metrics::REPLICATOR_JOBS_CRASHES.add(1);
                 tracing::warn!(replication = id, %error, "a replication crashed");
                 let ran = running.map(|running| running.since.elapsed()).unwrap_or_default();
                 entry.crash(ran, settings.health_threshold);
@@ -190,6 +196,7 @@ impl Scheduler {
         };
         if outcome.is_some() {
             jobs.remove(&id);
+            metrics::REPLICATOR_JOBS_REMOVED.add(1);
         }
         drop(jobs);
         if let Some(outcome) = outcome {

@@ -75,6 +75,8 @@ pub struct Pool {
 struct Shared {
     /// How long a thread keeps what it has ready without using it.
     idle_ms: AtomicU64,
+    /// Grows when all that is ready is to be forgotten.
+    generation: AtomicU64,
     state: Mutex<State>,
     job_came: Condvar,
 }
@@ -92,6 +94,7 @@ impl Pool {
     pub fn new(options: PoolOptions) -> io::Result<Self> {
         let shared = Shared {
             idle_ms: AtomicU64::default(),
+            generation: AtomicU64::default(),
             state: Mutex::default(),
             job_came: Condvar::new(),
         };
@@ -107,6 +110,11 @@ impl Pool {
     pub(super) fn set_idle_limit(&self, idle: Duration) {
         let milliseconds = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         self.shared.idle_ms.store(milliseconds, Relaxed);
+    }
+
+    /// Has each thread drop what it has ready before its next job.
+    pub(super) fn forget(&self) {
+        self.shared.generation.fetch_add(1, Relaxed);
     }
 
     /// Runs `work` on a thread of the pool and waits for it: in the queue for at most
@@ -187,10 +195,15 @@ impl Shared {
     }
 
     fn do_jobs(&self) {
+        let mut generation = self.generation.load(Relaxed);
         loop {
             let idle = Duration::from_millis(self.idle_ms.load(Relaxed));
             match self.next_job(idle) {
                 Next::Job(job) => {
+                    let newest = self.generation.load(Relaxed);
+                    if mem::replace(&mut generation, newest) != newest {
+                        drop_idle(Duration::ZERO);
+                    }
                     if job.run() == Ended::Abandoned && self.is_replaced() {
                         return;
                     }

@@ -128,6 +128,13 @@ impl Sandbox {
         }
     }
 
+    /// Forgets every program that is ready: each is made anew from its source.
+    pub fn forget_programs(&self) {
+        for pool in [&self.builders, &self.lists, &self.callers] {
+            pool.forget();
+        }
+    }
+
     fn limits(&self) -> Limits {
         let time = Duration::from_millis(self.time_limit_ms.load(Ordering::Relaxed));
         Limits { time, ..self.limits }

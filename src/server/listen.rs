@@ -13,6 +13,7 @@ use crate::blocking;
 use crate::couch_api::Service;
 
 use super::connection::Connections;
+use super::prometheus;
 use super::tls::Tls;
 
 /// Connections that may wait to be accepted.
@@ -63,6 +64,7 @@ pub async fn serve(
             None => std::future::pending().await,
         }
     };
+    running.spawn(prometheus::serve(app.clone()));
     tokio::select! {
         () = shutdown => {}
         () = accept(&http, None, &connections, &running) => {}

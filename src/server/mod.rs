@@ -12,6 +12,7 @@ mod connection;
 mod listen;
 mod opening;
 mod patience;
+mod prometheus;
 mod request_body;
 mod request_line;
 mod requests;

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
@@ -10,6 +11,8 @@ use rocksdb::{
     DBRecoveryMode, FlushOptions, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch,
     WriteOptions,
 };
+
+use crate::metrics;
 
 use super::{
     Batch, Direction, Durability, Engine, Expect, KeyRange, Operation, Snapshot, StorageError,
@@ -256,7 +259,14 @@ impl Engine for RocksEngine {
             .map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner))
             .collect();
         self.check(&batch)?;
-        self.db.write_opt(writes, &options).map_err(engine_error)
+        if durability != Durability::Synced {
+            return self.db.write_opt(writes, &options).map_err(engine_error);
+        }
+        let started = Instant::now();
+        let written = self.db.write_opt(writes, &options).map_err(engine_error);
+        metrics::FSYNCS.add(1);
+        metrics::FSYNC_TIME.update(started.elapsed().as_secs_f64() * 1e6);
+        written
     }
 
     fn approximate_bytes(&self, table: Table, range: &KeyRange) -> u64 {

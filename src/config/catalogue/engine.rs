@@ -1,6 +1,6 @@
 //! The keys of CouchDB's storage engine, its cluster and its background work.
 
-use super::{Others, Section, accepted, ignored, refused};
+use super::{Others, Section, accepted, honoured, ignored, refused};
 
 /// The sections, in the order of `default.ini`.
 pub(super) const SECTIONS: &[Section] = &[
@@ -26,8 +26,8 @@ pub(super) const SECTIONS: &[Section] = &[
     Section {
         name: "cluster",
         keys: &[
-            accepted("q", "2"),
-            accepted("n", "3"),
+            honoured("q", "1"),
+            honoured("n", "1"),
             refused("placement", "", "a cluster of several nodes"),
             refused("seedlist", "", "a cluster of several nodes"),
             accepted("reconnect_interval_sec", "37"),
@@ -110,7 +110,7 @@ pub(super) const SECTIONS: &[Section] = &[
     },
     Section { name: "indexers", keys: &[ignored("couch_mrview", "true")], others: Others::Allowed },
     Section { name: "feature_flags", keys: &[], others: Others::Allowed },
-    Section { name: "stats", keys: &[accepted("interval", "10")], others: Others::Unknown },
+    Section { name: "stats", keys: &[honoured("interval", "10")], others: Others::Unknown },
     Section {
         name: "smoosh",
         keys: &[

@@ -401,9 +401,9 @@ pub(super) const SECTIONS: &[Section] = &[
     Section {
         name: "prometheus",
         keys: &[
-            accepted("additional_port", "false"),
-            accepted("bind_address", "127.0.0.1"),
-            accepted("port", "17986"),
+            honoured("additional_port", "false"),
+            honoured("bind_address", "127.0.0.1"),
+            honoured("port", "17986"),
             accepted("interval", "5"),
         ],
         others: Others::Unknown,

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::database::Database;
 use crate::design::Ddoc;
+use crate::metrics;
 
 pub use list_rows::ListRows;
 pub use prepared::{Prepared, ViewAt, parameters};
@@ -51,6 +52,7 @@ pub async fn view(request: Request, db: Arc<Database>, ddoc: Arc<Ddoc>, path: &[
 }
 
 async fn single(mut request: Request, db: Arc<Database>, ddoc: Arc<Ddoc>, name: &str) -> Answer {
+    metrics::VIEW_READS.add(1);
     let body = if request.method == Method::POST {
         request.require_json()?;
         Some(request.json_object().await?)

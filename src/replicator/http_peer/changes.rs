@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::http::client::Response;
 use crate::http::path::quote_plus;
+use crate::metrics;
 use crate::replicator::{
     Answer, Attempts, ChangesBatch, ChangesQuery, ChangesReader, PeerError, Selection,
 };
@@ -94,6 +95,7 @@ impl HttpChanges {
 
     /// Leaves the source alone for a while, if it makes sense to ask it again.
     fn pause(&mut self, Failed { error, retry_after }: Failed) -> Result<(), PeerError> {
+        metrics::REPLICATOR_CHANGES_FAILURES.add(1);
         let patience = self.connection.patience;
         let lasted = self.feed.take().is_some_and(|feed| feed.since.elapsed() >= patience);
         if lasted {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::client::{Body, ClientError, HttpClient, HttpClients, Method, Request, Response};
+use crate::metrics;
 use crate::replicator::{PeerError, Remote, Retries, Tuning};
 
 use super::session::{Identity, Session};
@@ -202,7 +203,9 @@ impl Connection {
     async fn send(&self, call: &Call) -> Result<Response, ClientError> {
         loop {
             let identity = self.session.identity(&self.client).await?;
-            let response = self.client.send(&self.request(call, &identity)).await?;
+            let response = self.client.send(&self.request(call, &identity)).await;
+            count(&response);
+            let response = response?;
             self.session.learn(&response).await;
             let status = response.status();
             let is_refused = matches!(status, 401 | 403) && response.is_home();
@@ -291,6 +294,13 @@ struct Refusal {
     error: String,
     #[serde(default, deserialize_with = "as_text")]
     reason: String,
+}
+
+fn count(response: &Result<Response, ClientError>) {
+    metrics::REPLICATOR_REQUESTS.add(1);
+    let answered = response.as_ref().is_ok_and(|response| response.status() < 400);
+    let outcomes = [&metrics::REPLICATOR_RESPONSES_FAILURE, &metrics::REPLICATOR_RESPONSES_SUCCESS];
+    outcomes[usize::from(answered)].add(1);
 }
 
 fn as_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::document::encode::{Extras, write_document};
 use crate::document::{DocId, Document, Rev};
+use crate::metrics;
 use crate::sandbox::{CallError, MapResults, PoolError};
 use crate::storage::view_keys::{self, IndexNumber, ViewNumber};
 use crate::storage::view_values::{EmittedRow, ViewRow, decode_emits, encode_emits};
@@ -179,8 +180,13 @@ impl<'a> Maker<'a> {
         mapped: &mut Vec<Vec<MappedRow>>,
     ) -> Result<(), ViewsError> {
         let wanted = texts.len();
-        let results =
-            if texts.is_empty() { MapResults::default() } else { self.mapper.map(texts)? };
+        let results = if texts.is_empty() {
+            MapResults::default()
+        } else {
+            let map = || self.mapper.map(texts);
+            metrics::MAPPED_DOCUMENTS.add(wanted as u64);
+            metrics::timed(&metrics::MAP_CALLS, &metrics::MAP_TIME_US, map)?
+        };
         if results.documents.len() != wanted {
             return Err(CallError::Pool(PoolError::Crashed).into());
         }
@@ -192,6 +198,7 @@ impl<'a> Maker<'a> {
                 None => Vec::new(),
             });
         }
+        metrics::EMITS.add(mapped.iter().map(Vec::len).sum::<usize>() as u64);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! A state is a tag byte and then JSON, or why there is none: an answer that is too long spoils
 //! everything that it is combined into, as in CouchDB.
 
+use crate::metrics;
 use crate::sandbox::{Program, ReduceCall};
 use crate::views::{ReducedValue, ViewsError};
 
@@ -26,7 +27,8 @@ pub fn reduce(
     groups: &[ReduceGroup<'_>],
 ) -> Result<Vec<ReducedState>, ViewsError> {
     let calls = groups.iter().map(reduce_call).collect();
-    let answers = reducer.sandbox.reduce(program, calls)?;
+    let work = || reducer.sandbox.reduce(program, calls);
+    let answers = metrics::timed(&metrics::REDUCE_CALLS, &metrics::REDUCE_TIME_US, work)?;
     let pairs = groups.iter().zip(answers);
     Ok(pairs.map(|(group, answer)| state(reducer, answer, || length_of_rows(group))).collect())
 }

@@ -13,6 +13,7 @@ mod configuration;
 mod couchapps;
 mod functions;
 mod http_peer;
+mod logs;
 mod monitoring;
 mod node;
 mod python;

@@ -1,5 +1,7 @@
 //! The one door from async code to threads that may block: named, timed, traced.
 
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -29,6 +31,69 @@ pub fn inline<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// On whose behalf work is done, as the log tells it.
+#[derive(Debug)]
+pub struct RequestContext {
+    id: String,
+    peer: Option<IpAddr>,
+    user: OnceLock<String>,
+}
+
+tokio::task_local! {
+    static REQUEST: Arc<RequestContext>;
+}
+
+impl RequestContext {
+    #[must_use]
+    pub fn new(id: String, peer: Option<IpAddr>) -> Arc<Self> {
+        Arc::new(Self { id, peer, user: OnceLock::new() })
+    }
+
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.get().map(String::as_str)
+    }
+
+    /// Says who sent the present request.
+    pub fn set_user(name: &str) {
+        if let Some(request) = Self::current() {
+            // A rewritten request is of the same user.
+            let _ = request.user.set(name.to_owned());
+        }
+    }
+
+    fn current() -> Option<Arc<Self>> {
+        REQUEST.try_with(Arc::clone).ok()
+    }
+
+    /// Looks at the present request, if there is one.
+    pub fn with<T>(look: impl FnOnce(Option<&Self>) -> T) -> T {
+        look(Self::current().as_deref())
+    }
+
+    /// Does `work` on behalf of this request.
+    pub async fn scope<T>(self: Arc<Self>, work: impl Future<Output = T>) -> T {
+        REQUEST.scope(self, work).await
+    }
+}
+
+fn within<T>(request: Option<Arc<RequestContext>>, work: impl FnOnce() -> T) -> T {
+    match request {
+        Some(request) => REQUEST.sync_scope(request, work),
+        None => work(),
+    }
+}
+
 /// Operations slower than this are logged.
 const SLOW_MS: u128 = 1000;
 
@@ -45,9 +110,9 @@ pub async fn run<T: Send + 'static>(
         return Ok(work());
     }
     let started = Instant::now();
-    let span = tracing::Span::current();
+    let request = RequestContext::current();
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
-    let result = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
+    let result = tokio::task::spawn_blocking(move || within(request, work)).await;
     let took_ms = started.elapsed().as_millis();
     if took_ms >= SLOW_MS {
         tracing::info!(operation, took_ms, "a blocking operation was slow");

@@ -17,6 +17,7 @@ impl App {
         metrics::set_interval(settings.monitoring.interval_s);
         self.peruser.apply(&settings);
         log::set_level(settings.log.level);
+        log::set(&settings.log);
         let sandbox = self.functions.sandbox();
         sandbox.set_time_limit(settings.couchdb.os_process_timeout);
         sandbox.set_idle_limit(settings.query_server.os_process_idle_limit);

@@ -87,7 +87,7 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
     let local_ini = options.data_dir.join("local.ini");
     let config = Config::open(&options.config_files, local_ini, options.overrides.clone())?;
     let config = Arc::new(config);
-    log::set_level(config.snapshot().log.level);
+    log::set(&config.snapshot().log);
     auth::ensure_cookie_secret(&config)?;
     let uuid = ensure_uuid(&config)?;
     let sandboxed = sandbox::Options { collate: compare_strings, ..Default::default() };

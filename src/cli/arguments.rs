@@ -8,7 +8,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{StartOptions, Storage};
-use crate::config::{LogLevel, Override};
+use crate::config::{LogFormat, LogLevel, LogSettings, Override, Settings};
 
 use super::config_show::Show;
 use super::export::Export;
@@ -100,6 +100,9 @@ pub struct Serve {
     /// How much is logged: debug, info, notice, warning, error ... none [default: info]
     #[arg(long, value_name = "LEVEL", env = "SETTEE_LOG_LEVEL", value_parser = log_level)]
     pub log_level: Option<Level>,
+    /// Form of the log: text, or json for an object a line [default: text]
+    #[arg(long, value_name = "FORMAT", env = "SETTEE_LOG_FORMAT", value_parser = log_format)]
+    pub log_format: Option<String>,
     /// Certificate chain in PEM: the server speaks HTTPS too
     #[arg(long, value_name = "FILE", env = "SETTEE_TLS_CERT", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
@@ -167,6 +170,10 @@ fn log_level(text: &str) -> Result<Level, &'static str> {
     Ok(Level { level, word: text.to_owned() })
 }
 
+fn log_format(text: &str) -> Result<String, &'static str> {
+    LogFormat::parse(text).map(|_| text.to_owned()).ok_or("expected text or json")
+}
+
 fn bind_address(text: &str) -> Result<IpAddr, &'static str> {
     match text {
         "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -180,6 +187,17 @@ fn text(path: &Path) -> String {
 }
 
 impl Serve {
+    /// How to log until the configuration is read.
+    pub fn log_settings(&self) -> LogSettings {
+        let mut settings = Settings::default().log;
+        if let Some(given) = &self.log_level {
+            settings.level = given.level;
+        }
+        let format = self.log_format.as_deref().and_then(LogFormat::parse);
+        settings.format = format.unwrap_or(settings.format);
+        settings
+    }
+
     /// What the app is started with. Flags and variables win over every file.
     pub fn start_options(&self) -> StartOptions {
         let mut overrides = Vec::new();
@@ -189,6 +207,7 @@ impl Serve {
         set("chttpd", "bind_address", self.bind.map(|address| address.to_string()));
         set("chttpd", "port", self.port.map(|port| port.to_string()));
         set("log", "level", self.log_level.as_ref().map(|level| level.word.clone()));
+        set("log", "format", self.log_format.clone());
         let tls = self.tls_cert.is_some().then(|| "true".to_owned());
         set("ssl", "enable", tls);
         set("ssl", "cert_file", self.tls_cert.as_deref().map(text));
@@ -237,6 +256,7 @@ mod tests {
         check("--port 0", &[("chttpd", "port", "0")]);
         check("--bind any", &[("chttpd", "bind_address", "0.0.0.0")]);
         check("--bind ::1", &[("chttpd", "bind_address", "::1")]);
+        check("--log-format json", &[("log", "format", "json")]);
         check("--log-level warning", &[("log", "level", "warning")]);
         check("--admin bob:a:b", &[("admins", "bob", "a:b")]);
         check("--couchdb-user u --couchdb-password p", &[("admins", "u", "p")]);
@@ -288,6 +308,7 @@ mod tests {
             "--admin bob:",
             "--storage disk",
             "--log-level loud",
+            "--log-format xml",
             "--couchdb-user u",
             "--tls-cert c.pem",
             "extra",

@@ -97,6 +97,7 @@ fn origin(setting: &Effective, matches: &ArgMatches) -> String {
             let arguments: &[&str] = match (setting.section.as_str(), setting.key.as_str()) {
                 ("admins", _) => &["admin", "couchdb_user"],
                 ("log", "level") => &["log_level"],
+                ("log", "format") => &["log_format"],
                 ("chttpd", "bind_address") => &["bind"],
                 ("chttpd", "port") => &["port"],
                 _ => &[],

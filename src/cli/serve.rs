@@ -13,7 +13,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::{self, SharedApp, StartError, Started, control, log};
 use crate::auth::NewAdmin;
-use crate::config::LogLevel;
 use crate::server::{self, Listeners, Tls, TlsError};
 
 use super::arguments::Serve;
@@ -37,7 +36,7 @@ pub enum ServeError {
 
 /// Runs the server until SIGINT or SIGTERM.
 pub fn run(arguments: &Serve) -> Result<(), ServeError> {
-    log::start(arguments.log_level.as_ref().map_or(LogLevel::Info, |given| given.level));
+    log::start(&arguments.log_settings());
     // Every listener is a file: take as many as the system lets this process have.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files could not be raised");

@@ -109,7 +109,8 @@ fn shown(section: &str, key: &str, value: &str) -> String {
 }
 
 /// The text with what stands between `://` and `@` of its addresses hidden.
-fn without_credentials(text: &str) -> String {
+#[must_use]
+pub fn without_credentials(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {

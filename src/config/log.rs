@@ -1,6 +1,8 @@
-//! `[log]`: how much the server says.
+//! `[log]`: how much the server says, in which form, and where.
 
-use super::reader::Reader;
+use std::path::PathBuf;
+
+use super::reader::{Reader, Section};
 
 /// From the most to the least talkative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,15 +36,98 @@ impl LogLevel {
     }
 }
 
-/// `[log]`.
+/// The form of a line. CouchDB has no such key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    /// An object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// A format by its name.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogWriter {
+    Stderr,
+    /// stderr as journald reads it.
+    Journald,
+    File(PathBuf),
+    Syslog(SyslogSettings),
+}
+
+/// A syslog server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyslogSettings {
+    pub host: String,
+    pub port: u16,
+    pub appid: String,
+    /// Its number.
+    pub facility: u8,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
     pub level: LogLevel,
+    pub format: LogFormat,
+    pub writer: LogWriter,
+    /// In bytes; longer messages are cut.
+    pub max_message_size: usize,
+    /// Requests that take as long are told of as warnings; `None`: never. CouchDB has no such key.
+    pub slow_request_ms: Option<u64>,
 }
+
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "clock", "authpriv",
+    "ftp", "ntp", "audit", "alert", "cron", "local0", "local1", "local2", "local3", "local4",
+    "local5", "local6", "local7",
+];
 
 impl LogSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let mut section = reader.section(&["log"]);
-        Self { level: section.parsed("level", LogLevel::Info, "a log level", LogLevel::parse) }
+        let slow = section.number("slow_request_ms", 5000, 0..=u64::MAX);
+        Self {
+            level: section.parsed("level", LogLevel::Info, "a log level", LogLevel::parse),
+            format: section.parsed("format", LogFormat::Text, "text or json", LogFormat::parse),
+            writer: writer(&mut section),
+            max_message_size: section.number("max_message_size", 16_000, 1..=1 << 20),
+            slow_request_ms: (slow > 0).then_some(slow),
+        }
     }
+}
+
+fn writer(section: &mut Section<'_>) -> LogWriter {
+    let file = section.text_or("file", "./couch.log");
+    let host = section.text("syslog_host").map(str::to_owned);
+    let syslog = SyslogSettings {
+        port: section.number("syslog_port", 514, 1..=u16::MAX),
+        appid: section.text_or("syslog_appid", "couchdb"),
+        facility: section.parsed("syslog_facility", 18, "a facility of syslog", facility),
+        host: host.clone().unwrap_or_default(),
+    };
+    let expected = "stderr, file, journald, or syslog with a syslog_host";
+    section.parsed("writer", LogWriter::Stderr, expected, |text| match text {
+        "stderr" => Some(LogWriter::Stderr),
+        "journald" => Some(LogWriter::Journald),
+        "file" => Some(LogWriter::File(PathBuf::from(file))),
+        "syslog" => host.map(|_| LogWriter::Syslog(syslog)),
+        _ => None,
+    })
+}
+
+fn facility(text: &str) -> Option<u8> {
+    let named = FACILITIES.iter().position(|name| *name == text);
+    let number = named.or_else(|| text.parse().ok().filter(|number| *number < FACILITIES.len()));
+    u8::try_from(number?).ok()
 }

@@ -12,6 +12,7 @@ use axum::http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, h
 use axum::response::Response;
 
 use crate::app::SharedApp;
+use crate::blocking::RequestContext;
 use crate::config::{FrameOptions, Settings};
 use crate::http::path;
 use crate::metrics;
@@ -60,10 +61,21 @@ pub async fn serve_request(
     peer: Option<IpAddr>,
     request: http::Request<Body>,
 ) -> Result<Response, Infallible> {
+    let id = request_id(request.headers());
+    let context = RequestContext::new(id.clone(), peer);
+    // In a box: it is large, and moved into the scope.
+    Ok(context.scope(Box::pin(serve(service, peer, request, id))).await)
+}
+
+async fn serve(
+    service: Service,
+    peer: Option<IpAddr>,
+    request: http::Request<Body>,
+    id: String,
+) -> Response {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let settings = service.app.config.snapshot();
-    let id = request_id(&parts);
     let short_headers = matches!(parts.uri.path(), "/" | "/_session" | "/_membership");
     let log = (parts.method.clone(), parts.uri.path().to_owned());
     let head = parts.method == Method::HEAD;
@@ -96,16 +108,29 @@ pub async fn serve_request(
     if head {
         drop_body(&mut response);
     }
-    metrics::answered(log.0.as_str(), response.status().as_u16(), started.elapsed());
-    tracing::debug!(
-        request.id = id,
-        http.method = %log.0,
-        http.path = log.1,
-        http.status = response.status().as_u16(),
-        took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        "served"
-    );
-    Ok(response)
+    let (method, path) = log;
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    metrics::answered(method.as_str(), status, took);
+    let took_ms = took.as_secs_f64() * 1000.0;
+    // Never the query, which may hold secrets.
+    if settings.log.slow_request_ms.is_some_and(|slow_ms| took.as_millis() >= u128::from(slow_ms)) {
+        tracing::warn!(
+            http.method = %method,
+            http.path = path,
+            http.status = status,
+            took_ms,
+            "slow request"
+        );
+    } else {
+        tracing::info!(
+            http.method = %method,
+            http.path = path,
+            http.status = status,
+            took_ms,
+            "request"
+        );
+    }
+    response
 }
 
 fn frame_options(parts: &Parts, settings: &Settings) -> Option<HeaderValue> {
@@ -118,8 +143,8 @@ fn frame_options(parts: &Parts, settings: &Settings) -> Option<HeaderValue> {
 }
 
 /// The client's own id where it is short and harmless, else ten hexadecimal digits.
-fn request_id(parts: &Parts) -> String {
-    let given = parts.headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let harmless = |id: &&str| {
         id.len() <= 36 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
     };
@@ -174,6 +199,9 @@ async fn dispatch(mut request: Request) -> respond::Answer {
         request.query = Query::new(path::parse_query(query)?);
         request.user = crate::auth::UserCtx::default();
         renewed = login::authenticate(&mut request).await?.or(renewed);
+        if let Some(name) = &request.user.name {
+            RequestContext::set_user(name);
+        }
         if !functions::is_rewrite(&request.path) {
             break router::route(request).await?;
         }

@@ -187,7 +187,9 @@ impl Functions {
         arguments: Vec<String>,
     ) -> Result<Value, FunctionError> {
         let work = || self.sandbox.call(ddoc.program(), path, arguments);
-        read_json(&metrics::timed(&metrics::OTHER_CALLS, &metrics::OTHER_TIME_US, work)?)
+        let answer = metrics::timed(&metrics::OTHER_CALLS, &metrics::OTHER_TIME_US, work);
+        metrics::PROGRAM_ERRORS.add(u64::from(answer.is_err()));
+        read_json(&answer?)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What an answer warns of.
 
+use crate::metrics;
+
 use super::cursor::Stats;
 use super::index::{IndexDefinition, IndexKind};
 use super::request::FindRequest;
@@ -18,6 +20,7 @@ pub fn warnings(
 ) -> Option<String> {
     let mut warnings = Vec::new();
     if let Some(wanted) = request.use_index.as_ref().filter(|wanted| !wanted.names(used)) {
+        metrics::MANGO_INVALID_INDEX.add(1);
         let why = match wanted.name {
             None => "it does not contain a valid index for this query.",
             Some(_) => "it is not a valid index for this query.",
@@ -25,10 +28,12 @@ pub fn warnings(
         warnings.push(format!("{} was not used because {why}", wanted.shown()));
     }
     if used.kind == IndexKind::AllDocs {
+        metrics::MANGO_UNINDEXED_QUERIES.add(1);
         warnings.push(NO_INDEX.to_owned());
     }
     let examined = stats.docs + stats.quorum_docs;
     if threshold > 0 && examined > threshold.saturating_mul(stats.results.max(1)) {
+        metrics::MANGO_TOO_MANY_DOCS_SCANNED.add(1);
         warnings.push(TOO_MANY.to_owned());
     }
     (!warnings.is_empty()).then(|| warnings.join("\n"))

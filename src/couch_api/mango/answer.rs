@@ -11,6 +11,7 @@ use crate::mango::cursor::FindCursor;
 use crate::mango::index::IndexDefinition;
 use crate::mango::request::FindRequest;
 use crate::mango::warnings::warnings;
+use crate::metrics;
 
 /// An answer of `_find`.
 pub enum FindAnswer {
@@ -64,6 +65,11 @@ impl Found {
         out.extend_from_slice(b"\r\n],\r\n\"bookmark\": ");
         write_string(out, &self.cursor.bookmark());
         let stats = self.cursor.stats();
+        metrics::MANGO_KEYS_EXAMINED.add(stats.keys);
+        metrics::MANGO_DOCS_EXAMINED.add(stats.docs);
+        metrics::MANGO_EVALUATE_SELECTOR.add(stats.docs + stats.quorum_docs);
+        metrics::MANGO_RESULTS_RETURNED.add(stats.results);
+        metrics::MANGO_QUERY_TIME.update(stats.elapsed_ms());
         if self.query.execution_stats {
             let stats = json!({
                 "total_keys_examined": stats.keys,

@@ -99,7 +99,8 @@ fn waiting_feeds_are_counted_while_they_wait() {
 fn prometheus_reads_metrics_also_without_a_password_at_their_own_port() {
     let stage = Stage::with(|folder| {
         let file = folder.join("prometheus.ini");
-        std::fs::write(&file, "[prometheus]\nadditional_port = true\nport = 0\n").unwrap();
+        let text = "[log]\nlevel = info\n[prometheus]\nadditional_port = true\nport = 0\n";
+        std::fs::write(&file, text).unwrap();
         vec!["--config".to_owned(), file.to_str().unwrap().to_owned()]
     });
     let response = stage.ask("GET", "/_node/_local/_prometheus", None);
@@ -168,6 +169,20 @@ fn programs_are_made_anew_when_asked_for() {
     assert_eq!(show(), "1");
     assert_eq!(stage.send("POST", "/_reload_query_servers", &[], "").status, 415);
     assert_eq!(stage.ask("GET", "/_reload_query_servers", None).status, 405);
+}
+
+#[test]
+fn a_restart_forgets_what_is_in_memory_only() {
+    let stage = Stage::new();
+    let path = "/_node/_local/_config/mine/key";
+    let memory = [("X-Couch-Persist", "false")];
+    assert_eq!(stage.send("PUT", path, &memory, "\"value\"").status, 200);
+    assert_eq!(stage.ask("GET", path, None).status, 200);
+    let restarted = stage.ask("POST", "/_node/_local/_restart", None);
+    assert_eq!((restarted.status, text(&restarted).as_str()), (200, "{\"ok\":true}"));
+    assert_eq!(get(&stage, "/")["couchdb"], "Welcome");
+    assert_eq!(stage.ask("GET", path, None).status, 404);
+    assert_eq!(stage.ask("GET", "/_node/_local/_restart", None).status, 405);
 }
 
 #[test]

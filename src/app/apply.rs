@@ -16,7 +16,6 @@ impl App {
         self.views.set_query_server(settings.query_server);
         metrics::set_interval(settings.monitoring.interval_s);
         self.peruser.apply(&settings);
-        log::set_level(settings.log.level);
         log::set(&settings.log);
         let sandbox = self.functions.sandbox();
         sandbox.set_time_limit(settings.couchdb.os_process_timeout);

@@ -154,7 +154,7 @@ mod tests {
         let settings = [
             setting("chttpd", "bind_address", "::", Origin::File(PathBuf::from("/etc/local.ini"))),
             setting("chttpd", "port", "80", Origin::Override),
-            setting("cluster", "q", "2", Origin::Default),
+            setting("ioq", "ratio", "0.01", Origin::Default),
             setting("nouveau", "enable", "true", Origin::Override),
         ];
         let words = ["settee", "config", "show", "--port", "80"];
@@ -168,8 +168,8 @@ mod tests {
             "bind_address = :: ; /etc/local.ini",
             "port = 80 ; command line",
             "",
-            "[cluster]",
-            "q = 2 ; default, no effect here",
+            "[ioq]",
+            "ratio = 0.01 ; default, no effect here",
             "",
             "[nouveau]",
             "enable = true ; command line or environment, not supported",

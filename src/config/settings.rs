@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::reader::Reader;
 use super::{
     AttachmentsSettings, AuthCacheSettings, AuthSettings, ChttpdSettings, ClusterSettings,
-    CorsSettings, CouchdbSettings, CspSettings, DiskMonitorSettings, FrameOptions, JwtSettings,
-    LimitsSettings, LockoutSettings, LogSettings, MangoSettings, MonitoringSettings,
-    PasswordsCacheSettings, PeruserSettings, PurgeSettings, QueryServerSettings,
-    ReplicatorSettings, SslSettings, UuidsSettings, Values, VhostsSettings, Warning, catalogue,
+    CorsSettings, CouchdbSettings, CspSettings, FrameOptions, JwtSettings, LimitsSettings,
+    LockoutSettings, LogSettings, MangoSettings, MonitoringSettings, PasswordsCacheSettings,
+    PeruserSettings, PurgeSettings, QueryServerSettings, ReplicatorSettings, SslSettings,
+    UuidsSettings, Values, VhostsSettings, Warning, catalogue,
 };
 
 /// What the server obeys. A value of this type never changes.
@@ -43,7 +43,6 @@ pub struct Settings {
     pub csp: CspSettings,
     /// `[x_frame_options]`, where `[chttpd] enable_xframe_options` turns it on.
     pub frame_options: FrameOptions,
-    pub disk_monitor: DiskMonitorSettings,
     pub log: LogSettings,
     pub mango: MangoSettings,
     /// `[prometheus]` and `[stats]`.
@@ -91,7 +90,6 @@ impl Settings {
             replicator: ReplicatorSettings::read(reader),
             csp: CspSettings::read(reader),
             frame_options: FrameOptions::read(reader),
-            disk_monitor: DiskMonitorSettings::read(reader),
             log: LogSettings::read(reader),
             mango: MangoSettings::read(reader),
             monitoring: MonitoringSettings::read(reader),

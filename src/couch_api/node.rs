@@ -69,6 +69,10 @@ pub async fn node(request: Request) -> Answer {
             request.allow(&[Method::GET], "GET")?;
             system::versions()
         }
+        ["_restart"] => {
+            request.allow(&[Method::POST], "POST")?;
+            restart(request.app.clone()).await
+        }
         ["_smoosh", "status"] => {
             request.allow(&[Method::GET], "GET")?;
             system::smoosh_status(&request)
@@ -123,6 +127,13 @@ async fn reload(app: SharedApp) -> Answer {
     })
     .await?;
     respond::ok(&json!({"ok": true}))
+}
+
+/// What a restart of CouchDB is for, without a pause: the files are read again, what was set in
+/// memory only is forgotten, and every program is made anew. Ports and addresses stay.
+async fn restart(app: SharedApp) -> Answer {
+    app.functions.sandbox().forget_programs();
+    reload(app).await
 }
 
 /// Changes the configuration where waiting for disks and hashes is allowed, and has the server

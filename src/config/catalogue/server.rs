@@ -124,7 +124,6 @@ pub(super) const SECTIONS: &[Section] = &[
         keys: &[
             honoured("required_claims", "exp"),
             honoured("roles_claim_name", "_couchdb.roles"),
-            honoured("roles_claim_name", ""),
             honoured("roles_claim_path", ""),
             own("jwks_url", ""),
             own("jwks_refresh", "300"),
@@ -394,10 +393,10 @@ pub(super) const SECTIONS: &[Section] = &[
     Section {
         name: "disk_monitor",
         keys: &[
-            honoured("enable", "false"),
-            honoured("background_view_indexing_threshold", "80"),
-            honoured("interactive_view_indexing_threshold", "90"),
-            honoured("interactive_database_writes_threshold", "90"),
+            refused("enable", "false", "a watch over the disk's free space"),
+            accepted("background_view_indexing_threshold", "80"),
+            accepted("interactive_view_indexing_threshold", "90"),
+            accepted("interactive_database_writes_threshold", "90"),
         ],
         others: Others::Unknown,
     },

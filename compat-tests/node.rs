@@ -24,6 +24,11 @@ fn pouchdb_asks_views() {
 }
 
 #[test]
+fn pouchdb_find_and_nano_ask_mango() {
+    run_on_fresh_server("find.mjs");
+}
+
+#[test]
 fn pouchdb_replicates() {
     run_on_fresh_server("pouchdb-replication.mjs");
 }

@@ -18,6 +18,7 @@ mod functions;
 mod handler;
 mod http;
 mod load;
+mod mango;
 mod memory;
 mod meter;
 mod process;
@@ -68,7 +69,7 @@ struct Arguments {
 
 type Workload = for<'a> fn(&'a mut Bench) -> LocalBoxFuture<'a, Result<()>>;
 
-const WORKLOADS: [(&str, Workload); 37] = [
+const WORKLOADS: [(&str, Workload); 41] = [
     ("disk_sync", |bench| async { bounds::disk_sync(bench) }.boxed_local()),
     ("memory_idle", |bench| footprint::memory_idle(bench).boxed_local()),
     ("get_document", |bench| reads::get_document(bench).boxed_local()),
@@ -98,6 +99,10 @@ const WORKLOADS: [(&str, Workload); 37] = [
     ("view_group_level", |bench| views::view_group_level(bench).boxed_local()),
     ("view_include_docs", |bench| views::view_include_docs(bench).boxed_local()),
     ("view_million", |bench| views::view_million(bench).boxed_local()),
+    ("mango_find", |bench| mango::mango_find(bench).boxed_local()),
+    ("mango_scan", |bench| mango::mango_scan(bench).boxed_local()),
+    ("mango_build", |bench| mango::mango_build(bench).boxed_local()),
+    ("mango_keys", |bench| mango::mango_keys(bench).boxed_local()),
     ("show", |bench| functions::show(bench).boxed_local()),
     ("list", |bench| functions::list(bench).boxed_local()),
     ("update", |bench| functions::update(bench).boxed_local()),

@@ -29,7 +29,7 @@ const fn at_most(figure: &'static str, couchdb: Option<f64>, limit: f64) -> Targ
     Target { figure, couchdb, aim: Aim::AtMost(limit) }
 }
 
-const TARGETS: [Target; 43] = [
+const TARGETS: [Target; 46] = [
     gain("get_document", 1_350.0, 50.0),
     Target { figure: "get_document of handler", couchdb: None, aim: Aim::AtLeast(60.0) },
     gain("put_1_client", 220.8, 2.0),
@@ -66,6 +66,9 @@ const TARGETS: [Target; 43] = [
     gain("view_include_docs", 391.0, 50.0),
     at_most("view_reduce 1M over 10k", None, 2.0),
     at_most("view_million peak", None, 1_000.0),
+    gain("mango_find", 11_500.0, 50.0),
+    gain("mango_scan", 85.0, 15.0),
+    gain("mango_build", 407.0, 15.0),
     gain("show", 4_840.0, 50.0),
     gain("list", 26_500.0, 30.0),
     gain("update", 6_030.0, 20.0),

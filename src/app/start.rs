@@ -18,6 +18,7 @@ use crate::config::{Config, ConfigError, Override, Persist};
 use crate::database::{Admitted, CreateOptions, DatabaseError, DatabaseName, NameError, Registry};
 use crate::design::Functions;
 use crate::mango::mapper;
+use crate::mango::validation::SelectorValidator;
 use crate::replicator::{LocalServer, Replicator, ReplicatorRules};
 use crate::sandbox::{self, Sandbox};
 use crate::storage::{Engine, MemoryEngine, RocksEngine, RocksOptions, StorageError};
@@ -186,7 +187,8 @@ fn open_registry(
     };
     let default_security = config.snapshot().couchdb.default_security;
     let security = SecurityObject::default_object(default_security).to_json();
-    let registry = Registry::open(engine, security.into_bytes().into(), functions)?
+    let validator = Arc::new(SelectorValidator::new(functions));
+    let registry = Registry::open(engine, security.into_bytes().into(), validator)?
         .with_rules(Arc::new(ReplicatorRules { config: config.clone() }))
         .with_rules(Arc::new(UsersRules { config: config.clone() }));
     for name in SYSTEM_DATABASES {

@@ -8,11 +8,12 @@ use axum::response::Response;
 use crate::blocking;
 use crate::config::Settings;
 use crate::database::{Base, Database, Edit, EditAttachment};
-use crate::design::{self, ModuleSource, Partitioning};
+use crate::design::{self, DesignError, ModuleSource, Partitioning};
 use crate::document::incoming::{self, AttachmentSource, Incoming, Limits};
 use crate::document::{DocId, Rev, Revisions};
 use crate::http::multipart::Boundary;
 use crate::http::path::{self, Plus, encode_segment};
+use crate::mango::validation::validating_selector;
 
 use super::databases::write_ok;
 use super::error::ApiError;
@@ -212,6 +213,9 @@ pub async fn check_design(
         let body = serde_json::from_slice(&body).map_err(|_| ApiError::invalid_json())?;
         let sandbox = app.functions.sandbox();
         design::validate(&body, partitioning, |source| sandbox.check_function(source))?;
+        if let Some(Err(reason)) = validating_selector(&body) {
+            return Err(DesignError::SelectorCompilation(reason).into());
+        }
         if design::is_wasm(&body) {
             let module = ModuleSource::of(&body)?.module(attached.as_deref());
             let check =

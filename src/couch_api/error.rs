@@ -337,6 +337,7 @@ fn design(error: &DesignError) -> (StatusCode, &'static str) {
         DesignError::InvalidDesignDoc { .. } => (StatusCode::BAD_REQUEST, "invalid_design_doc"),
         DesignError::CompilationError { .. }
         | DesignError::FunctionCompilation { .. }
+        | DesignError::SelectorCompilation(_)
         | DesignError::ModuleCompilation(_) => (StatusCode::BAD_REQUEST, "compilation_error"),
         DesignError::MissingFunction => (StatusCode::NOT_FOUND, "not_found"),
         DesignError::NotCompiled(CompileError::Pool(_)) => {

@@ -57,6 +57,7 @@ fn types_of_members() {
         (json!({"validate_doc_update": 5}), "`validate_doc_update` field must have string type"),
         (json!({"validate_doc_update": {}}), "`validate_doc_update` field must have string type"),
         (json!({"validate_doc_update": "function(n){"}), ""),
+        (json!({"language": "query", "validate_doc_update": {"newDoc": {"a": 1}}}), ""),
         (json!({"rewrites": 5}), "`rewrites` field must have array or string type"),
         (json!({"rewrites": "x"}), ""),
         (json!({"rewrites": []}), ""),

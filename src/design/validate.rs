@@ -29,6 +29,9 @@ pub enum DesignError {
     /// The module of a design document in WebAssembly is none: `compilation_error`.
     #[error("Compilation of the WebAssembly module failed: {0}")]
     ModuleCompilation(CompileError),
+    /// The selector that validates is none: `compilation_error`.
+    #[error("Compilation of the validation selector failed: {0}")]
+    SelectorCompilation(String),
     /// A view's function is empty: `not_found` with this text as its reason.
     #[error("missing function")]
     MissingFunction,
@@ -166,7 +169,7 @@ const BOOLEAN: &[Kind] = &[Kind::Boolean];
 const TEXT: &[Kind] = &[Kind::Text];
 const FUNCTIONS: &[Kind] = &[Kind::Text, Kind::Object];
 
-const BEFORE_MAPS: [Rule; 12] = [
+const BEFORE_MAPS: [Rule; 11] = [
     &[(Step::Named("filters"), OBJECT), (Step::Every, FUNCTIONS)],
     &[(Step::Named("language"), TEXT)],
     &[(Step::Named("lists"), OBJECT), (Step::Every, FUNCTIONS)],
@@ -177,10 +180,12 @@ const BEFORE_MAPS: [Rule; 12] = [
     &[(Step::Named("rewrites"), &[Kind::Array, Kind::Text])],
     &[(Step::Named("shows"), OBJECT), (Step::Every, FUNCTIONS)],
     &[(Step::Named("updates"), OBJECT), (Step::Every, FUNCTIONS)],
-    &[(Step::Named("validate_doc_update"), TEXT)],
     &[(Step::Named("views"), OBJECT), (Step::Named("lib"), OBJECT)],
 ];
 
+const VALIDATION: Rule = &[(Step::Named("validate_doc_update"), TEXT)];
+/// In Mango's language a selector validates.
+const VALIDATION_IN_QUERY: Rule = &[(Step::Named("validate_doc_update"), FUNCTIONS)];
 const MAP_SOURCES: Rule =
     &[(Step::Named("views"), OBJECT), (Step::Every, OBJECT), (Step::Named("map"), TEXT)];
 const MAP_OBJECTS: Rule =
@@ -189,8 +194,11 @@ const REDUCES: Rule =
     &[(Step::Named("views"), OBJECT), (Step::Every, OBJECT), (Step::Named("reduce"), TEXT)];
 
 fn check_types(ddoc: &Map<String, Value>, language: Language) -> Result<(), DesignError> {
-    let maps = if language == Language::Query { MAP_OBJECTS } else { MAP_SOURCES };
-    let rules = BEFORE_MAPS.into_iter().chain([maps, REDUCES]);
+    let (validation, maps) = match language {
+        Language::Query => (VALIDATION_IN_QUERY, MAP_OBJECTS),
+        _ => (VALIDATION, MAP_SOURCES),
+    };
+    let rules = BEFORE_MAPS.into_iter().chain([validation, maps, REDUCES]);
     for rule in rules {
         check_rule(ddoc, rule, &mut Vec::new())?;
     }

@@ -15,7 +15,7 @@ use super::bookmark::Bookmark;
 use super::error::MangoError;
 use super::index::{IndexDefinition, IndexKind};
 use super::matcher::Matcher;
-use super::planner::{Spans, is_covering, of_columns, of_ids};
+use super::planner::{Spans, is_covering, spans_of};
 use super::request::{FindRequest, NO_BOOKMARK};
 use super::rows::{Reading, Row, RowSource, documents};
 use super::selector::FieldPath;
@@ -64,6 +64,8 @@ pub struct FindCursor {
     /// Whether the source may have more.
     more: bool,
     batch: usize,
+    /// Every row that the source has is wanted.
+    exact: bool,
     skip: u64,
     left: u64,
     /// The last row that was wanted.
@@ -106,7 +108,7 @@ impl FindCursor {
             }
             _ => None,
         };
-        let Spans { spans, .. } = spans_of(definition, &request);
+        let Spans { spans, exact } = spans_of(definition, &request);
         let reading = Reading {
             spans,
             direction,
@@ -127,6 +129,7 @@ impl FindCursor {
             held: VecDeque::new(),
             more: true,
             batch: BATCH_FIRST,
+            exact,
             skip: request.skip,
             left: request.limit,
             last: None,
@@ -146,6 +149,21 @@ impl FindCursor {
             (None, Some(given)) => given.clone(),
             (None, None) => NO_BOOKMARK.to_owned(),
         }
+    }
+
+    /// Counts what the query wants, as far as one page goes. Returns whether more may come. Where
+    /// the rows of a view that can be wanted are wanted all, nothing of them is read.
+    ///
+    /// # Errors
+    /// As [`Self::page`].
+    pub fn count_page(&mut self) -> Result<bool, MangoError> {
+        if self.exact
+            && let RowSource::View(reader) = &self.source
+        {
+            self.stats.results = reader.count()?;
+            return Ok(false);
+        }
+        self.page(&mut Vec::new(), usize::MAX, &mut |_| {})
     }
 
     /// Shows the next documents, until `out` has `bytes` of them or enough rows were looked at.
@@ -248,14 +266,5 @@ impl FindCursor {
         self.batch = (BATCH_BYTES / average).clamp(1, (self.batch * 2).min(BATCH_MAX));
         self.held.extend(rows.into_iter().zip(documents));
         Ok(())
-    }
-}
-
-/// The rows of an index that a query can want.
-fn spans_of(definition: &IndexDefinition, request: &FindRequest) -> Spans {
-    let selector = request.selector.root();
-    match &definition.kind {
-        IndexKind::AllDocs => of_ids(selector),
-        IndexKind::Json { .. } => of_columns(selector, &definition.columns()),
     }
 }

@@ -19,4 +19,7 @@ pub mod request;
 mod rows;
 pub mod selector;
 mod sort;
+#[cfg(test)]
+mod tests;
+pub mod validation;
 pub mod warnings;

@@ -11,6 +11,10 @@ use super::sort::Sort;
 /// The text of a bookmark that says nothing.
 pub const NO_BOOKMARK: &str = "nil";
 
+/// The planners that a request may name.
+const ESTIMATES: &str = "estimates";
+const COUCHDB: &str = "couchdb";
+
 /// Which index a query wants to be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UseIndex {
@@ -42,6 +46,10 @@ pub struct FindRequest {
     pub stable: bool,
     pub execution_stats: bool,
     pub allow_fallback: bool,
+    /// How many documents are wanted is asked, not which. CouchDB does not know it.
+    pub count: bool,
+    /// The plan that reads least is taken, not CouchDB's choice. CouchDB does not know it.
+    pub estimates: bool,
 }
 
 impl FindRequest {
@@ -49,7 +57,7 @@ impl FindRequest {
     pub fn parse(body: Map<String, Value>, default_limit: u64) -> Result<Self, MangoError> {
         let mut members = Members::new(body);
         let selector = members.required("selector")?;
-        let request = Self {
+        let mut request = Self {
             selector: Selector::parse(&selector)?,
             use_index: members
                 .take("use_index")
@@ -69,8 +77,15 @@ impl FindRequest {
             stable: members.boolean("stable", false)?,
             execution_stats: members.boolean("execution_stats", false)?,
             allow_fallback: members.boolean("allow_fallback", true)?,
+            count: members.boolean("count", false)?,
+            estimates: members.take("planner").map_or(Ok(false), |value| read_planner(&value))?,
         };
         members.finish()?;
+        if request.count {
+            // All of them, and nothing of each.
+            (request.limit, request.skip, request.bookmark) = (u64::MAX, 0, None);
+            request.fields = Some(Vec::new());
+        }
         Ok(request)
     }
 
@@ -89,7 +104,7 @@ impl FindRequest {
         let use_index = self.use_index.as_ref().map_or_else(Vec::new, |wanted| {
             [Some(&wanted.ddoc), wanted.name.as_ref()].into_iter().flatten().collect()
         });
-        json!({
+        let mut shown = json!({
             "use_index": use_index,
             "bookmark": self.bookmark.as_deref().unwrap_or(NO_BOOKMARK),
             "limit": self.limit,
@@ -104,7 +119,14 @@ impl FindRequest {
             "stable": self.stable,
             "execution_stats": self.execution_stats,
             "allow_fallback": self.allow_fallback,
-        })
+        });
+        if self.count {
+            shown["count"] = true.into();
+        }
+        if self.estimates {
+            shown["planner"] = ESTIMATES.into();
+        }
+        shown
     }
 }
 
@@ -172,6 +194,14 @@ fn read_partition(value: &Value) -> Result<Option<String>, MangoError> {
         }
         Some(name) => Ok(Some(name.to_owned())),
         None => Err(MangoError::IllegalPartition("Partition must be a string")),
+    }
+}
+
+fn read_planner(value: &Value) -> Result<bool, MangoError> {
+    match value.as_str() {
+        Some(ESTIMATES) => Ok(true),
+        Some(COUCHDB) => Ok(false),
+        _ => Err(MangoError::member("invalid_value", "Invalid value for planner: ", value)),
     }
 }
 

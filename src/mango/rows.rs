@@ -110,6 +110,14 @@ impl RowSource {
         Self::Ids(IdRows { db, ranges: ranges.collect(), direction })
     }
 
+    /// How many rows there are; of more than `counted` spans of ids each is taken for one row.
+    pub fn count(&self, counted: usize) -> Result<u64, MangoError> {
+        match self {
+            Self::View(reader) => Ok(reader.count()?),
+            Self::Ids(ids) => ids.count(counted),
+        }
+    }
+
     /// Adds up to `wanted` rows. Returns whether more may come.
     pub fn read(&mut self, wanted: usize, rows: &mut Vec<Row>) -> Result<bool, MangoError> {
         match self {
@@ -143,6 +151,22 @@ pub struct IdRows {
 }
 
 impl IdRows {
+    fn count(&self, counted: usize) -> Result<u64, MangoError> {
+        if self.ranges.len() > counted {
+            return Ok(self.ranges.len() as u64);
+        }
+        let before = |bound: &Bound<String>, all: u64| match bound {
+            Bound::Included(id) | Bound::Excluded(id) => self.db.rank(id),
+            Bound::Unbounded => Ok(all),
+        };
+        let mut rows = 0;
+        for range in &self.ranges {
+            let end = before(&range.end, self.db.state().doc_count)?;
+            rows += end.saturating_sub(before(&range.start, 0)?);
+        }
+        Ok(rows)
+    }
+
     fn read(&mut self, wanted: usize, rows: &mut Vec<Row>) -> Result<bool, MangoError> {
         let upto = rows.len() + wanted;
         let mut looked_at = 0;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::couch_api::error::ApiError;
 use crate::couch_api::stream::{PAGE_BYTES, Pages};
-use crate::document::encode::write_string;
+use crate::document::encode::{write_string, write_unsigned};
 use crate::mango::cursor::FindCursor;
 use crate::mango::index::IndexDefinition;
 use crate::mango::request::FindRequest;
@@ -16,8 +16,12 @@ use crate::metrics;
 /// An answer of `_find`.
 pub enum FindAnswer {
     /// The query cannot find anything: then there is neither a bookmark nor a warning.
-    Nothing,
+    Nothing {
+        counts: bool,
+    },
     Documents(Box<Found>),
+    /// How many documents there are, and none of them.
+    Count(Box<Found>),
 }
 
 /// A query that is being answered.
@@ -34,11 +38,24 @@ pub struct Found {
 impl Pages for FindAnswer {
     fn write_page(&mut self, out: &mut Vec<u8>) -> Result<bool, ApiError> {
         match self {
-            Self::Nothing => {
-                out.extend_from_slice(b"{\"docs\":[\r\n]}\r\n\n");
+            Self::Nothing { counts } => {
+                out.extend_from_slice(b"{\"docs\":[\r\n]");
+                if *counts {
+                    out.extend_from_slice(b",\r\n\"count\": 0");
+                }
+                out.extend_from_slice(b"}\r\n\n");
                 Ok(false)
             }
             Self::Documents(found) => found.write(out),
+            Self::Count(found) => {
+                if found.cursor.count_page()? {
+                    return Ok(true);
+                }
+                out.extend_from_slice(b"{\"docs\":[\r\n],\r\n\"count\": ");
+                write_unsigned(out, found.cursor.stats().results);
+                found.write_end(out);
+                Ok(false)
+            }
         }
     }
 }
@@ -57,13 +74,13 @@ impl Found {
         if !self.is_begun {
             out.extend_from_slice(b"{\"docs\":[");
         }
+        out.extend_from_slice(b"\r\n],\r\n\"bookmark\": ");
+        write_string(out, &self.cursor.bookmark());
         self.write_end(out);
         Ok(false)
     }
 
     fn write_end(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"\r\n],\r\n\"bookmark\": ");
-        write_string(out, &self.cursor.bookmark());
         let stats = self.cursor.stats();
         metrics::MANGO_KEYS_EXAMINED.add(stats.keys);
         metrics::MANGO_DOCS_EXAMINED.add(stats.docs);

@@ -14,7 +14,7 @@ use crate::database::Database;
 use crate::mango::cursor::{FindCursor, open_index};
 use crate::mango::error::MangoError;
 use crate::mango::index::{IndexDefinition, design_documents, indexes};
-use crate::mango::planner::{self, Choice, Purpose};
+use crate::mango::planner::{self, Choice, Estimating, Purpose};
 use crate::mango::request::FindRequest;
 use crate::views::Index;
 
@@ -30,7 +30,13 @@ pub async fn find(mut request: Request, db: Arc<Database>) -> Answer {
     let planned = blocking::run("plan a query", move || {
         let ddocs = design_documents(&at)?;
         let mut all = indexes(&at, &ddocs);
-        let choice = planner::choose(&all, &asked, at.is_partitioned(), Purpose::Find)?;
+        let mut choice = planner::choose(&all, &asked, at.is_partitioned(), Purpose::Find)?;
+        if asked.estimates {
+            let indexes = all.as_slice();
+            let estimating = Estimating { db: &at, views: &app.views, ddocs: &ddocs, indexes };
+            let plans = estimating.plans(&asked, &choice)?;
+            planner::choose_cheapest(&mut choice, &plans);
+        }
         // To find is to have chosen.
         let chosen = choice.chosen.ok_or(MangoError::NoSortIndex { scope: "" })?;
         let definition = all.swap_remove(chosen.at);
@@ -40,7 +46,7 @@ pub async fn find(mut request: Request, db: Arc<Database>) -> Answer {
     });
     let Planned { definition, index, is_impossible } = planned.await??;
     if is_impossible {
-        return answer_pages(OPERATION, FindAnswer::Nothing).await;
+        return answer_pages(OPERATION, FindAnswer::Nothing { counts: query.count }).await;
     }
     if query.updates()
         && let Some(index) = &index
@@ -48,8 +54,10 @@ pub async fn find(mut request: Request, db: Arc<Database>) -> Answer {
         wait_until_current(&request.app, &db, index).await?;
     }
     let cursor = FindCursor::new(db, query.clone(), &definition, index)?;
-    let found = Found { cursor, query, definition, threshold, is_begun: false };
-    answer_pages(OPERATION, FindAnswer::Documents(Box::new(found))).await
+    let counts = query.count;
+    let found = Box::new(Found { cursor, query, definition, threshold, is_begun: false });
+    let answer = if counts { FindAnswer::Count(found) } else { FindAnswer::Documents(found) };
+    answer_pages(OPERATION, answer).await
 }
 
 /// What a query is to be answered with.
@@ -63,12 +71,23 @@ struct Planned {
 /// `POST /{db}/_explain`.
 pub async fn explain(mut request: Request, db: Arc<Database>) -> Answer {
     let query = read(&mut request, &db).await?;
+    let app = request.app.clone();
     let explained = blocking::run("explain a query", move || {
         let ddocs = design_documents(&db)?;
         let all = indexes(&db, &ddocs);
-        let choice: Choice = planner::choose(&all, &query, db.is_partitioned(), Purpose::Explain)?;
-        let name = db.name().as_str();
-        Ok::<_, MangoError>(planner::explain(name, db.is_partitioned(), &all, &query, &choice))
+        let mut choice = planner::choose(&all, &query, db.is_partitioned(), Purpose::Explain)?;
+        let explain = |choice: &Choice| {
+            planner::explain(db.name().as_str(), db.is_partitioned(), &all, &query, choice)
+        };
+        if !query.estimates {
+            return Ok::<_, MangoError>(explain(&choice));
+        }
+        let estimating = Estimating { db: &db, views: &app.views, ddocs: &ddocs, indexes: &all };
+        let plans = estimating.plans(&query, &choice)?;
+        planner::choose_cheapest(&mut choice, &plans);
+        let mut explained = explain(&choice);
+        explained["estimates"] = planner::estimates_json(&all, &plans);
+        Ok(explained)
     });
     respond::ok(&explained.await??)
 }

@@ -42,6 +42,13 @@ pub struct Candidate {
     pub ranking: usize,
 }
 
+impl Candidate {
+    /// Whether the query could be answered through it, and nobody has forbidden it.
+    pub fn is_open(&self) -> bool {
+        self.usable && self.reason != "excluded_by_user"
+    }
+}
+
 /// How far an index came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {

@@ -2,13 +2,15 @@
 //! reasons, and inside the chosen index as few rows as the selector allows.
 
 mod choice;
+mod estimate;
 mod explain;
 mod field_range;
 mod needs;
 mod spans;
 
 pub use choice::{Choice, Chosen, Purpose, choose};
+pub use estimate::{Estimate, Estimating, choose_cheapest, estimates_json, spans_of};
 pub use explain::{explain, is_covering};
 pub use field_range::FieldRange;
 pub use needs::named_fields;
-pub use spans::{Span, Spans, of_columns, of_ids};
+pub use spans::{Span, Spans};

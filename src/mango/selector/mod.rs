@@ -27,7 +27,7 @@ mod projection;
 mod value_set;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::cmp::Ordering;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Tests of selectors: CouchDB's recorded answers, its errors, and a naive second matcher.
 
-mod naive;
+pub(in crate::mango) mod naive;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -390,7 +390,7 @@ fn scalar() -> impl Strategy<Value = Value> {
     ])
 }
 
-fn any_value() -> impl Strategy<Value = Value> {
+pub(in crate::mango) fn any_value() -> impl Strategy<Value = Value> {
     scalar().prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
@@ -409,7 +409,7 @@ fn document() -> impl Strategy<Value = Value> {
         .prop_map(|entries| Value::Object(entries.into_iter().collect()))
 }
 
-fn condition() -> impl Strategy<Value = Value> {
+pub(in crate::mango) fn condition() -> impl Strategy<Value = Value> {
     let values = prop::collection::vec(any_value(), 0..12);
     prop_oneof![
         4 => (

@@ -7,7 +7,7 @@ use crate::collation::{compare, compare_raw};
 use crate::mango::selector::Pattern;
 
 /// Whether the document matches; `None` where CouchDB would fail.
-pub(super) fn matches(selector: &Value, doc: &Value) -> Option<bool> {
+pub(in crate::mango) fn matches(selector: &Value, doc: &Value) -> Option<bool> {
     Naive { negation: Negation::AtTheField, raw: false }.ask(selector, "", doc, true)
 }
 

@@ -120,7 +120,8 @@ pub async fn mango_build(bench: &mut Bench) -> Result<()> {
         let name = format!("mango-build-{round}");
         let meter = Meter::start(&bench.server.process)?;
         create_index(&mut connection, Base::PATH, &name, &fields).await?;
-        let selector = json!({"type": {"$gt": null}, "author": {"$gt": null}, "score": {"$gt": null}});
+        let selector =
+            json!({"type": {"$gt": null}, "author": {"$gt": null}, "score": {"$gt": null}});
         let query = json!({"selector": selector, "use_index": name, "limit": 1, "fields": ["_id"]});
         let answer = connection.expect(&find(Base::PATH, &query)).await?.json()?;
         let measured = meter.finish(documents)?;
@@ -186,8 +187,7 @@ pub async fn mango_keys(bench: &mut Bench) -> Result<()> {
             stats.and_then(Value::as_f64).unwrap_or(-1.0)
         };
         let (keys, results) = (stats("total_keys_examined"), stats("results_returned"));
-        let note =
-            format!("{keys} keys for {results} results, {:.0} us CPU", measured.each_us());
+        let note = format!("{keys} keys for {results} results, {:.0} us CPU", measured.each_us());
         let name = format!("mango_keys {name}");
         bench.report.add(Figure::new(&name, keys / results, Unit::BytesPerByte).note(note));
     }

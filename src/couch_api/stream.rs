@@ -1,6 +1,7 @@
 //! Rows streamed page by page: one page is one short scan on a thread that may block.
 
 use axum::http::StatusCode;
+use axum::response::Response;
 use bytes::Bytes;
 use futures_util::Stream;
 
@@ -36,24 +37,36 @@ pub async fn stream_pages<P: Pages>(
 /// # Errors
 /// Those of the first page.
 pub async fn answer_pages<P: Pages>(operation: &'static str, pages: P) -> Answer {
-    let (first, more, pages) = first_page(operation, pages).await?;
+    Ok(answer_begun(operation, first_page(operation, pages).await?))
+}
+
+/// The same where the first page is there.
+pub fn answer_begun<P: Pages>(
+    operation: &'static str,
+    (first, more, pages): (Bytes, bool, P),
+) -> Response {
     if more {
-        Ok(respond::json_stream(and_the_rest(operation, first, more, pages)))
+        respond::json_stream(and_the_rest(operation, first, more, pages))
     } else {
-        Ok(respond::json_bytes(StatusCode::OK, first))
+        respond::json_bytes(StatusCode::OK, first)
     }
+}
+
+/// Makes the first page. Blocks. Gives it with whether more may come.
+///
+/// # Errors
+/// Those of the page.
+pub fn begin<P: Pages>(mut pages: P) -> Result<(Bytes, bool, P), ApiError> {
+    let mut out = Vec::with_capacity(PAGE_BYTES / 8);
+    let more = pages.write_page(&mut out)?;
+    Ok((out.into(), more, pages))
 }
 
 async fn first_page<P: Pages>(
     operation: &'static str,
-    mut pages: P,
+    pages: P,
 ) -> Result<(Bytes, bool, P), ApiError> {
-    let first = blocking::run(operation, move || {
-        let mut out = Vec::with_capacity(PAGE_BYTES / 8);
-        let more = pages.write_page(&mut out)?;
-        Ok((out.into(), more, pages))
-    });
-    first.await?
+    blocking::run(operation, move || begin(pages)).await?
 }
 
 fn and_the_rest<P: Pages>(

@@ -129,7 +129,10 @@ mod tests {
         let question = Question { new: new.to_string(), old: old.to_string() };
         let validator = SelectorValidator::new(Arc::new(Functions));
         let answers = validator.validate_all(&ddoc, &[question], "{}", "{}");
-        answers.into_iter().next().unwrap().map_err(|error| error.to_string())
+        answers.into_iter().next().unwrap().map_err(|error| match error {
+            FunctionError::Call(CallError::Forbidden(reason)) => reason,
+            other => other.to_string(),
+        })
     }
 
     #[test]

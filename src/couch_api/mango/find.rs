@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use axum::http::Method;
+use bytes::Bytes;
 
 use crate::blocking;
 use crate::couch_api::error::ApiError;
 use crate::couch_api::request::Request;
 use crate::couch_api::respond::{self, Answer};
-use crate::couch_api::stream::answer_pages;
-use crate::couch_api::views::wait_until_current;
+use crate::couch_api::stream::{answer_begun, answer_pages, begin};
+use crate::couch_api::views::{is_current, wait_until_current};
 use crate::database::Database;
 use crate::mango::cursor::{FindCursor, open_index};
 use crate::mango::error::MangoError;
 use crate::mango::index::{IndexDefinition, design_documents, indexes};
-use crate::mango::planner::{self, Choice, Estimating, Purpose};
+use crate::mango::planner::{self, Choice, Estimating, FieldRange, Purpose};
 use crate::mango::request::FindRequest;
-use crate::views::Index;
+use crate::views::{Index, Views};
 
 use super::answer::{FindAnswer, Found};
 
@@ -25,47 +26,90 @@ const OPERATION: &str = "find documents";
 /// `POST /{db}/_find`.
 pub async fn find(mut request: Request, db: Arc<Database>) -> Answer {
     let query = read(&mut request, &db).await?;
-    let threshold = request.settings.mango.index_scan_warning_threshold;
-    let (app, at, asked) = (request.app.clone(), db.clone(), query.clone());
-    let planned = blocking::run("plan a query", move || {
-        let ddocs = design_documents(&at)?;
-        let mut all = indexes(&at, &ddocs);
-        let mut choice = planner::choose(&all, &asked, at.is_partitioned(), Purpose::Find)?;
-        if asked.estimates {
-            let indexes = all.as_slice();
-            let estimating = Estimating { db: &at, views: &app.views, ddocs: &ddocs, indexes };
-            let plans = estimating.plans(&asked, &choice)?;
+    let app = request.app.clone();
+    let asked = Asked {
+        db: db.clone(),
+        query,
+        threshold: request.settings.mango.index_scan_warning_threshold,
+    };
+    let step = blocking::run(OPERATION, move || {
+        let (definition, index) = match asked.plan(&app.views)? {
+            Plan::Impossible => {
+                let counts = asked.query.count;
+                return Ok::<_, ApiError>(Step::Begun(begin(FindAnswer::Nothing { counts })?));
+            }
+            Plan::Read(definition, index) => (definition, index),
+        };
+        match index {
+            Some(index) if asked.query.updates() && !is_current(&asked.db, &index) => {
+                Ok(Step::Wait(asked, definition, index))
+            }
+            index => Ok(Step::Begun(begin(asked.answer(definition, index)?)?)),
+        }
+    });
+    match step.await?? {
+        Step::Begun(begun) => Ok(answer_begun(OPERATION, begun)),
+        Step::Wait(asked, definition, index) => {
+            wait_until_current(&request.app, &db, &index).await?;
+            answer_pages(OPERATION, asked.answer(definition, Some(index))?).await
+        }
+    }
+}
+
+/// How far an answer came on the thread that planned it.
+enum Step {
+    Begun((Bytes, bool, FindAnswer)),
+    /// The index is waited for first.
+    Wait(Asked, IndexDefinition, Arc<Index>),
+}
+
+/// What a query is to be answered with.
+enum Plan {
+    /// The selector's comparisons exclude each other.
+    Impossible,
+    Read(IndexDefinition, Option<Arc<Index>>),
+}
+
+/// A query of a database.
+struct Asked {
+    db: Arc<Database>,
+    query: Arc<FindRequest>,
+    /// Documents read for each result from which on the answer warns.
+    threshold: u64,
+}
+
+impl Asked {
+    fn plan(&self, views: &Views) -> Result<Plan, MangoError> {
+        let (db, query) = (&self.db, &self.query);
+        let ddocs = design_documents(db)?;
+        let mut all = indexes(db, &ddocs);
+        let mut choice = planner::choose(&all, query, db.is_partitioned(), Purpose::Find)?;
+        if query.estimates {
+            let estimating = Estimating { db, views, ddocs: &ddocs, indexes: &all };
+            let plans = estimating.plans(query, &choice)?;
             planner::choose_cheapest(&mut choice, &plans);
         }
         // To find is to have chosen.
         let chosen = choice.chosen.ok_or(MangoError::NoSortIndex { scope: "" })?;
+        if chosen.ranges == [FieldRange::Empty] {
+            return Ok(Plan::Impossible);
+        }
         let definition = all.swap_remove(chosen.at);
-        let index = open_index(&app.views, &at, &ddocs, &definition)?;
-        let is_impossible = chosen.ranges == [planner::FieldRange::Empty];
-        Ok::<_, MangoError>(Planned { definition, index, is_impossible })
-    });
-    let Planned { definition, index, is_impossible } = planned.await??;
-    if is_impossible {
-        return answer_pages(OPERATION, FindAnswer::Nothing { counts: query.count }).await;
+        let index = open_index(views, db, &ddocs, &definition)?;
+        Ok(Plan::Read(definition, index))
     }
-    if query.updates()
-        && let Some(index) = &index
-    {
-        wait_until_current(&request.app, &db, index).await?;
-    }
-    let cursor = FindCursor::new(db, query.clone(), &definition, index)?;
-    let counts = query.count;
-    let found = Box::new(Found { cursor, query, definition, threshold, is_begun: false });
-    let answer = if counts { FindAnswer::Count(found) } else { FindAnswer::Documents(found) };
-    answer_pages(OPERATION, answer).await
-}
 
-/// What a query is to be answered with.
-struct Planned {
-    definition: IndexDefinition,
-    index: Option<Arc<Index>>,
-    /// The selector's comparisons exclude each other.
-    is_impossible: bool,
+    fn answer(
+        self,
+        definition: IndexDefinition,
+        index: Option<Arc<Index>>,
+    ) -> Result<FindAnswer, MangoError> {
+        let Self { db, query, threshold } = self;
+        let cursor = FindCursor::new(db, query.clone(), &definition, index)?;
+        let counts = query.count;
+        let found = Box::new(Found { cursor, query, definition, threshold, is_begun: false });
+        Ok(if counts { FindAnswer::Count(found) } else { FindAnswer::Documents(found) })
+    }
 }
 
 /// `POST /{db}/_explain`.

@@ -22,7 +22,7 @@ use crate::metrics;
 
 pub use list_rows::ListRows;
 pub use prepared::{Prepared, ViewAt, parameters};
-pub use wait::{build_ahead, wait_until_current};
+pub use wait::{build_ahead, is_current, wait_until_current};
 
 use super::all_docs::queries;
 use super::error::ApiError;

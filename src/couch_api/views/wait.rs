@@ -90,15 +90,19 @@ fn failure_of(db: &Database, failure: ViewsError) -> ApiError {
     if db.is_deleted() { DatabaseError::NotFound.into() } else { failure.into() }
 }
 
+/// Whether an index has everything that is committed.
+pub fn is_current(db: &Database, index: &Index) -> bool {
+    let state = db.state();
+    let reached = index.subscribe();
+    let now = reached.borrow();
+    now.seq >= state.update_seq && now.purge_seq >= state.purge_seq
+}
+
 /// Updates the index without anybody waiting for it, where it lacks something.
 pub fn update_later(db: &Database, index: &Arc<Index>) {
-    let state = db.state();
-    let is_current = {
-        let reached = index.subscribe();
-        let now = reached.borrow();
-        now.seq >= state.update_seq && now.purge_seq >= state.purge_seq
-    };
-    if !is_current && let Some(updater) = index.update() {
+    if !is_current(db, index)
+        && let Some(updater) = index.update()
+    {
         start(updater);
     }
 }

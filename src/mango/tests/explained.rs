@@ -48,13 +48,6 @@ fn candidate(explained: &Value, name: &str) -> Option<Value> {
     Some(found["analysis"].clone())
 }
 
-fn named(fixture: &Fixture, name: &str, definition: Value) {
-    let body = json!({"index": definition, "ddoc": name, "name": name});
-    let new = NewIndex::parse(body.as_object().unwrap().clone()).unwrap();
-    let ddoc = new.add_to(None).unwrap().unwrap();
-    fixture.write(&[(new.ddoc, Value::Object(ddoc))]);
-}
-
 #[test]
 fn candidates_are_explained_as_couchdb_does() {
     let fixture = Fixture::new();
@@ -65,10 +58,10 @@ fn candidates_are_explained_as_couchdb_does() {
         ("user", json!(["user_id"])),
         ("both", json!(["age", "name"])),
     ] {
-        named(&fixture, name, json!({ "fields": fields }));
+        fixture.named_index(name, json!({ "fields": fields }));
     }
     let partial = json!({"fields": ["age"], "partial_filter_selector": {"a": 1}});
-    named(&fixture, "part", partial);
+    fixture.named_index("part", partial);
     let explained = fixture.explain(&json!({"selector": {"age": 23}, "fields": ["age"]}));
     let analysis = |usable: bool, reason: &str, ranking: u64, covering: Value| {
         json!({
@@ -106,7 +99,7 @@ fn candidates_are_explained_as_couchdb_does() {
 #[test]
 fn arguments_are_explained_as_couchdb_does() {
     let fixture = Fixture::new();
-    named(&fixture, "age", json!({"fields": ["age", "name"]}));
+    fixture.named_index("age", json!({"fields": ["age", "name"]}));
     let keys = |selector: Value, sort: Value| {
         let explained = fixture.explain(&json!({"selector": selector, "sort": sort}));
         let arguments = &explained["mrargs"];

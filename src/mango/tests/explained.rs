@@ -110,32 +110,32 @@ fn arguments_are_explained_as_couchdb_does() {
             arguments["direction"].as_str().unwrap().to_owned(),
         )
     };
-    let expect = |name: &str, start: &str, end: &str, direction: &str| {
+    let told = |name: &str, start: &str, end: &str, direction: &str| {
         (name.to_owned(), start.to_owned(), end.to_owned(), direction.to_owned())
     };
     let fwd = "fwd";
     for (selector, sort, expect) in [
-        (json!({}), json!([]), expect("_all_docs", "null", "\"<MAX>\"", fwd)),
-        (json!({"_id": {"$lt": "x"}}), json!([]), expect("_all_docs", "\"\"", "\"x\"", fwd)),
+        (json!({}), json!([]), told("_all_docs", "null", "\"<MAX>\"", fwd)),
+        (json!({"_id": {"$lt": "x"}}), json!([]), told("_all_docs", "\"\"", "\"x\"", fwd)),
         (
             json!({"age": 1, "name": {"$gt": "a"}}),
             json!([]),
-            expect("age", "[1,\"a\"]", "[1,\"<MAX>\"]", fwd),
+            told("age", "[1,\"a\"]", "[1,\"<MAX>\"]", fwd),
         ),
         (
             json!({"age": {"$gt": 1}, "name": {"$in": [1]}}),
             json!([{"age": "desc"}]),
-            expect("age", "[\"<MAX>\"]", "[1]", "rev"),
+            told("age", "[\"<MAX>\"]", "[1]", "rev"),
         ),
         (
             json!({"age": {"$beginsWith": "x"}, "name": {"$exists": true}}),
             json!([]),
-            expect("age", "[\"x\"]", "[\"x\u{fffd}\",\"<MAX>\"]", fwd),
+            told("age", "[\"x\"]", "[\"x\u{fffd}\",\"<MAX>\"]", fwd),
         ),
         (
             json!({"age": {"$gt": 2, "$lt": 1}, "name": 1}),
             json!([]),
-            expect("age", "null", "null", fwd),
+            told("age", "null", "null", fwd),
         ),
     ] {
         assert_eq!(keys(selector.clone(), sort), expect, "{selector}");

@@ -78,7 +78,7 @@ impl Fixture {
         self.write(&[(new.ddoc, Value::Object(ddoc))]);
     }
 
-    fn named_index(&self, name: &str, definition: Value) {
+    fn named_index(&self, name: &str, definition: &Value) {
         let body = json!({"index": definition, "ddoc": name, "name": name});
         let new = NewIndex::parse(body.as_object().unwrap().clone()).unwrap();
         let ddoc = new.add_to(None).unwrap().unwrap();
@@ -295,7 +295,7 @@ fn people() -> Fixture {
     fixture.write(&documents);
     for (name, fields) in [("n", json!(["n"])), ("m", json!(["m", "n"])), ("tags", json!(["tags"]))]
     {
-        fixture.named_index(name, json!({ "fields": fields }));
+        fixture.named_index(name, &json!({ "fields": fields }));
     }
     fixture
 }

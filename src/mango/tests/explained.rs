@@ -58,10 +58,10 @@ fn candidates_are_explained_as_couchdb_does() {
         ("user", json!(["user_id"])),
         ("both", json!(["age", "name"])),
     ] {
-        fixture.named_index(name, json!({ "fields": fields }));
+        fixture.named_index(name, &json!({ "fields": fields }));
     }
     let partial = json!({"fields": ["age"], "partial_filter_selector": {"a": 1}});
-    fixture.named_index("part", partial);
+    fixture.named_index("part", &partial);
     let explained = fixture.explain(&json!({"selector": {"age": 23}, "fields": ["age"]}));
     let analysis = |usable: bool, reason: &str, ranking: u64, covering: Value| {
         json!({
@@ -99,7 +99,7 @@ fn candidates_are_explained_as_couchdb_does() {
 #[test]
 fn arguments_are_explained_as_couchdb_does() {
     let fixture = Fixture::new();
-    fixture.named_index("age", json!({"fields": ["age", "name"]}));
+    fixture.named_index("age", &json!({"fields": ["age", "name"]}));
     let keys = |selector: Value, sort: Value| {
         let explained = fixture.explain(&json!({"selector": selector, "sort": sort}));
         let arguments = &explained["mrargs"];

@@ -173,6 +173,11 @@ fn replicator() {
 }
 
 #[test]
+fn mango() {
+    replay("mango");
+}
+
+#[test]
 fn every_recorded_area_is_replayed_or_waits_for_something() {
     let recorded: BTreeSet<String> = std::fs::read_dir(transcripts_folder())
         .unwrap()

@@ -116,7 +116,7 @@ pub async fn mango_build(bench: &mut Bench) -> Result<()> {
     let native = median_of(bench.scale.rounds, async |round| {
         // Other fields in each round: what is equal shares an index.
         let mut fields = fields.to_vec();
-        fields.rotate_left(round % fields.len());
+        fields.rotate_left(round % 3);
         let name = format!("mango-build-{round}");
         let meter = Meter::start(&bench.server.process)?;
         create_index(&mut connection, Base::PATH, &name, &fields).await?;
@@ -197,8 +197,8 @@ pub async fn mango_keys(bench: &mut Bench) -> Result<()> {
     let meter = Meter::start(&server.process)?;
     let answer = connection.expect(&request).await?.json()?;
     let measured = meter.finish(1)?;
-    let counted = answer.get("count").and_then(Value::as_u64);
-    check("counted documents", &Some((count - count / 3) as u64), &counted)?;
+    let counted = answer.get("count").and_then(Value::as_u64).unwrap_or_default();
+    check("counted documents", &((count - count / 3) as u64), &counted)?;
     bench.report.add(Figure::cpu("mango_count", &measured).note(format!("of {count} documents")));
     Ok(())
 }

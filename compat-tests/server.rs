@@ -14,6 +14,7 @@ pub const ADMIN: &str = "admin";
 pub const PASSWORD: &str = "adminpw";
 
 const READY_PREFIX: &str = "settee is ready at http://127.0.0.1:";
+const HTTPS_READY_PREFIX: &str = "settee is ready at https://127.0.0.1:";
 const START_DEADLINE: Duration = Duration::from_mins(1);
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -30,7 +31,13 @@ pub enum Port {
 #[derive(Debug)]
 pub struct Server {
     child: Child,
-    port: u16,
+    ports: Ports,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    http: u16,
+    https: Option<u16>,
 }
 
 impl Server {
@@ -41,6 +48,16 @@ impl Server {
 
     /// The same with more arguments.
     pub fn start_with(folder: &Path, port: Port, arguments: &[String]) -> Self {
+        Self::start_in(folder, port, arguments, &[])
+    }
+
+    /// The same with variables too.
+    pub fn start_in(
+        folder: &Path,
+        port: Port,
+        arguments: &[String],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let log = log_path(folder);
         let mut child = Command::new(env!("CARGO_BIN_EXE_settee"))
             .args(["serve", "--bind", "127.0.0.1", "--storage", "rocksdb"])
@@ -49,13 +66,14 @@ impl Server {
             .arg("--data-dir")
             .arg(folder.join("data"))
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(append_to(&log))
             .spawn()
             .expect("the settee binary starts");
         match wait_until_ready(&mut child) {
-            Ok(port) => Self { child, port },
+            Ok(ports) => Self { child, ports },
             Err(reason) => {
                 // Both fail only when it has ended by itself, which is as good.
                 let _ = child.kill();
@@ -67,7 +85,12 @@ impl Server {
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.ports.http
+    }
+
+    /// Where HTTPS is on.
+    pub fn https_port(&self) -> u16 {
+        self.ports.https.expect("HTTPS is on")
     }
 
     pub fn pid(&self) -> u32 {
@@ -82,9 +105,19 @@ impl Server {
 
     /// Ends the server with SIGTERM and returns how it ended; panics when it does not.
     pub fn stop(mut self) -> ExitStatus {
+        self.terminate();
+        self.wait()
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(sent.success(), "SIGTERM could not be sent");
+    }
+
+    /// How it ended; panics when it does not.
+    pub fn wait(&mut self) -> ExitStatus {
         let end = Instant::now() + STOP_DEADLINE;
         loop {
             if let Some(status) = self.child.try_wait().expect("the server is our child") {
@@ -122,14 +155,16 @@ fn append_to(log: &Path) -> File {
 }
 
 /// Reads the ready line; a thread goes on reading so that the server never blocks on a full pipe.
-fn wait_until_ready(child: &mut Child) -> Result<u16, String> {
+fn wait_until_ready(child: &mut Child) -> Result<Ports, String> {
     let stdout = child.stdout.take().ok_or("its output is not piped")?;
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
+        let mut https = None;
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if let Some(port) = port_of(&line) {
+            https = port_of(&line, HTTPS_READY_PREFIX).or(https);
+            if let Some(http) = port_of(&line, READY_PREFIX) {
                 // Fails when the deadline has passed and nobody listens any more.
-                let _ = sender.send(port);
+                let _ = sender.send(Ports { http, https });
             }
         }
     });
@@ -139,6 +174,6 @@ fn wait_until_ready(child: &mut Child) -> Result<u16, String> {
     })
 }
 
-fn port_of(line: &str) -> Option<u16> {
-    line.strip_prefix(READY_PREFIX)?.strip_suffix('/')?.parse().ok()
+fn port_of(line: &str, prefix: &str) -> Option<u16> {
+    line.strip_prefix(prefix)?.strip_suffix('/')?.parse().ok()
 }

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -51,6 +52,11 @@ impl Stage {
     /// Where its data lies, in `data`, and what was prepared.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Ends the server with SIGTERM and returns how it ended.
+    pub fn stop(self) -> ExitStatus {
+        self.server.stop()
     }
 
     /// What the server has logged.

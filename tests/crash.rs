@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "../compat-tests/server.rs"]
+#[allow(dead_code, reason = "other tests speak TLS")]
 mod server;
 
 #[path = "crash/check.rs"]

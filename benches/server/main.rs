@@ -21,6 +21,7 @@ mod load;
 mod mango;
 mod memory;
 mod meter;
+mod overload;
 mod process;
 mod reads;
 mod replication;
@@ -69,7 +70,7 @@ struct Arguments {
 
 type Workload = for<'a> fn(&'a mut Bench) -> LocalBoxFuture<'a, Result<()>>;
 
-const WORKLOADS: [(&str, Workload); 41] = [
+const WORKLOADS: [(&str, Workload); 42] = [
     ("disk_sync", |bench| async { bounds::disk_sync(bench) }.boxed_local()),
     ("memory_idle", |bench| footprint::memory_idle(bench).boxed_local()),
     ("get_document", |bench| reads::get_document(bench).boxed_local()),
@@ -110,6 +111,7 @@ const WORKLOADS: [(&str, Workload); 41] = [
     ("changes_filter", |bench| functions::changes_filter(bench).boxed_local()),
     ("replicate_local", |bench| replication::replicate_local(bench).boxed_local()),
     ("replicate_million", |bench| replication::replicate_million(bench).boxed_local()),
+    ("overload", |bench| overload::overload(bench).boxed_local()),
     ("replicate_jobs", |bench| replication::replicate_jobs(bench).boxed_local()),
 ];
 

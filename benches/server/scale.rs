@@ -27,6 +27,8 @@ pub struct Scale {
     pub view_documents: usize,
     /// Continuous replications.
     pub jobs: usize,
+    /// How long more is asked for than can be done.
+    pub overload: Duration,
 }
 
 impl Scale {
@@ -46,6 +48,7 @@ impl Scale {
         databases: 100_000,
         view_documents: 1_000_000,
         jobs: 2_000,
+        overload: Duration::from_mins(1),
     };
 
     pub const QUICK: Self = Self {
@@ -64,5 +67,6 @@ impl Scale {
         databases: 5_000,
         view_documents: 100_000,
         jobs: 200,
+        overload: Duration::from_secs(10),
     };
 }

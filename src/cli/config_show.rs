@@ -100,6 +100,10 @@ fn origin(setting: &Effective, matches: &ArgMatches) -> String {
                 ("log", "format") => &["log_format"],
                 ("chttpd", "bind_address") => &["bind"],
                 ("chttpd", "port") => &["port"],
+                ("chttpd_auth", "secret") => &["couchdb_secret"],
+                ("ssl", "enable" | "cert_file") => &["tls_cert"],
+                ("ssl", "key_file") => &["tls_key"],
+                ("ssl", "port") => &["tls_port"],
                 _ => &[],
             };
             given(arguments, matches).to_owned()

@@ -1,0 +1,151 @@
+//! Four times the writes that the server can take, in an open loop: requests come when they come,
+//! whether those before are answered or not.
+//!
+//! What is accepted must stay near the peak and be answered in bounded time, the rest must be
+//! refused with `Retry-After`, memory must not grow with the load, and no acknowledged write may
+//! be lost.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
+use crate::bench::{Bench, Server};
+use crate::documents;
+use crate::error::{BenchError, Result, check};
+use crate::http::{self, Connection};
+use crate::load::{self, Load, percentile};
+use crate::report::{Figure, Unit};
+
+const PATH: &str = "/overload";
+const TIMES: f64 = 4.0;
+/// More than the requests that the server takes at one time.
+const CONNECTIONS_MAX: usize = 4_000;
+/// The clients of the peak.
+const PEAK_CONNECTIONS: usize = 256;
+const TICK: Duration = Duration::from_millis(2);
+
+/// What became of the load.
+#[derive(Debug, Default)]
+struct Tally {
+    acknowledged: Vec<usize>,
+    latencies_us: Vec<u64>,
+    refused: usize,
+    /// All connections waited for answers.
+    unsent: usize,
+}
+
+pub async fn overload(bench: &mut Bench) -> Result<()> {
+    let server = Server::start()?;
+    let mut connection = server.connect().await?;
+    connection.expect(&http::put(PATH, b"")).await?;
+    let closed = Load::lasting(bench.scale.load, PEAK_CONNECTIONS).answered(201);
+    let begun = Instant::now();
+    let put =
+        |index| http::put(&format!("{PATH}/peak-{index}"), documents::document(index).as_bytes());
+    let peak = load::run(server.process.address, closed, put).await?;
+    let peak = rate(peak.requests, begun.elapsed());
+    let before = server.process.resident_kb()?;
+    server.process.reset_peak()?;
+    let begun = Instant::now();
+    let tally = open_loop(&server, peak * TIMES, bench.scale.overload).await?;
+    let accepted = rate(tally.acknowledged.len(), begun.elapsed());
+    let highest = server.process.peak_kb()?;
+    let begun = Instant::now();
+    let again =
+        |index| http::put(&format!("{PATH}/again-{index}"), documents::document(index).as_bytes());
+    let recovered = load::run(server.process.address, closed, again).await?;
+    let recovered = rate(recovered.requests, begun.elapsed());
+    read_back(&mut connection, &tally.acknowledged).await?;
+    let share = |part: f64| 100.0 * part / peak;
+    let figure = Figure::new("overload goodput of peak", share(accepted), Unit::Percent);
+    bench.report.add(figure.note(format!(
+        "peak {peak:.0}/s; {} accepted, {} refused, {} not sent",
+        tally.acknowledged.len(),
+        tally.refused,
+        tally.unsent
+    )));
+    let p99 = percentile(&tally.latencies_us, 0.99) / 1000.0;
+    bench.report.add(Figure::new("overload p99 of accepted", p99, Unit::Milliseconds));
+    let figure = Figure::new("overload recovered", share(recovered), Unit::Percent);
+    bench.report.add(figure);
+    let figure = Figure::megabytes("overload memory", highest);
+    bench.report.add(figure.note(format!("{} MB before", before / 1024)));
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn rate(count: usize, during: Duration) -> f64 {
+    count as f64 / during.as_secs_f64()
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
+async fn open_loop(server: &Server, rate: f64, during: Duration) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let mut idle: Vec<Connection> = Vec::new();
+    let mut sent = 0;
+    let mut open = 0;
+    let mut running = FuturesUnordered::new();
+    let begun = Instant::now();
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while begun.elapsed() < during || !running.is_empty() {
+        tokio::select! {
+            Some(done) = running.next(), if !running.is_empty() => {
+                let (connection, index, status, took_us) = done?;
+                idle.push(connection);
+                match status {
+                    201 => {
+                        tally.acknowledged.push(index);
+                        tally.latencies_us.push(took_us);
+                    }
+                    503 => tally.refused += 1,
+                    other => check("status of a write", &201, &other)?,
+                }
+            }
+            _ = ticks.tick() => {
+                let due = (rate * begun.elapsed().min(during).as_secs_f64()) as usize;
+                while sent < due {
+                    let connection = match idle.pop() {
+                        Some(connection) => Some(connection),
+                        None if open < CONNECTIONS_MAX => {
+                            open += 1;
+                            Some(server.connect().await?)
+                        }
+                        None => None,
+                    };
+                    match connection {
+                        Some(connection) => running.push(write(connection, sent)),
+                        None => tally.unsent += 1,
+                    }
+                    sent += 1;
+                }
+            }
+        }
+    }
+    Ok(tally)
+}
+
+/// One write: its connection, number, status and time.
+async fn write(mut connection: Connection, index: usize) -> Result<(Connection, usize, u16, u64)> {
+    let begun = Instant::now();
+    let request = http::put(&format!("{PATH}/{index}"), documents::document(index).as_bytes());
+    let answer = connection.call(&request).await?;
+    if answer.status == 503 {
+        let head = String::from_utf8_lossy(&answer.head).to_ascii_lowercase();
+        check("a time to retry", &true, &head.contains("\r\nretry-after: "))?;
+    }
+    let took_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Ok((connection, index, answer.status, took_us))
+}
+
+/// Fails unless every acknowledged document is there.
+async fn read_back(connection: &mut Connection, acknowledged: &[usize]) -> Result<()> {
+    let answer = connection.expect(&http::get(&format!("{PATH}/_all_docs"))).await?.json()?;
+    let rows = answer.get("rows").and_then(serde_json::Value::as_array);
+    let rows = rows.ok_or(BenchError::Sample("list"))?;
+    let ids: HashSet<&str> = rows.iter().filter_map(|row| row.get("id")?.as_str()).collect();
+    let lost = acknowledged.iter().filter(|index| !ids.contains(index.to_string().as_str()));
+    check("lost writes", &0, &lost.count())
+}

@@ -137,3 +137,35 @@ fn settings_are_shown_with_their_origin_and_without_secrets() {
     assert_eq!(shown["uuids"]["max_count"]["value"], "3");
     assert_eq!(shown["csp"], Value::Null);
 }
+
+#[test]
+fn a_disk_that_is_too_full_takes_no_more() {
+    let stage = Stage::new();
+    let configure = |key: &str, value: &str| {
+        let path = format!("/_node/_local/_config/disk_monitor/{key}");
+        assert_eq!(stage.ask("PUT", &path, Some(&json!(value))).status, 200);
+    };
+    let refused = |method: &str, path: &str, body: Option<&Value>, reason: &str| {
+        let response = stage.ask(method, path, body);
+        let found: Value = serde_json::from_slice(&response.body).unwrap();
+        let expect = json!({"error": "insufficient_storage", "reason": reason});
+        assert_eq!((response.status, found), (507, expect), "{method} {path}");
+    };
+    let map = json!({"views": {"v": {"map": "function (doc) { emit(null, null); }"}}});
+    stage.put("/db/_design/d", &map);
+    stage.put("/db/kept", &json!({}));
+    // Every disk is fuller than this.
+    configure("interactive_database_writes_threshold", "0");
+    configure("interactive_view_indexing_threshold", "0");
+    stage.put("/db/before", &json!({}));
+    configure("enable", "true");
+    let writes = "database_dir is too full";
+    refused("PUT", "/db/a", Some(&json!({})), writes);
+    refused("POST", "/db/_bulk_docs", Some(&json!({"docs": [{"_id": "b"}]})), writes);
+    refused("GET", "/db/_design/d/_view/v", None, "not enough room to update index");
+    assert_eq!(stage.ask("GET", "/db/kept", None).status, 200);
+    assert_eq!(stage.ask("PUT", "/db/_local/l", Some(&json!({}))).status, 201);
+    configure("enable", "false");
+    stage.put("/db/a", &json!({}));
+    assert_eq!(stage.ask("GET", "/db/_design/d/_view/v", None).status, 200);
+}

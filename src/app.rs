@@ -17,6 +17,7 @@ mod apply;
 pub mod backup;
 mod clock;
 pub mod control;
+mod disk;
 mod jwks;
 pub mod log;
 pub mod process;
@@ -60,7 +61,8 @@ impl App {
     pub async fn run_services(&self) {
         let stopping = || self.stopping.clone();
         let peruser = self.peruser.clone().drive(stopping());
-        tokio::join!(self.replicator.drive(stopping()), peruser);
+        let disk = self.watch_disk(stopping());
+        tokio::join!(self.replicator.drive(stopping()), peruser, disk);
     }
 }
 

@@ -16,6 +16,7 @@ impl App {
         self.views.set_query_server(settings.query_server);
         metrics::set_interval(settings.monitoring.interval_s);
         self.peruser.apply(&settings);
+        self.check_disk(&settings.disk_monitor);
         log::set(&settings.log);
         let sandbox = self.functions.sandbox();
         sandbox.set_time_limit(settings.couchdb.os_process_timeout);

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::reader::Reader;
 use super::{
     AttachmentsSettings, AuthCacheSettings, AuthSettings, ChttpdSettings, ClusterSettings,
-    CorsSettings, CouchdbSettings, CspSettings, FrameOptions, JwtSettings, LimitsSettings,
-    LockoutSettings, LogSettings, MangoSettings, MonitoringSettings, PasswordsCacheSettings,
-    PeruserSettings, PurgeSettings, QueryServerSettings, ReplicatorSettings, SslSettings,
-    UuidsSettings, Values, VhostsSettings, Warning, catalogue,
+    CorsSettings, CouchdbSettings, CspSettings, DiskMonitorSettings, FrameOptions, JwtSettings,
+    LimitsSettings, LockoutSettings, LogSettings, MangoSettings, MonitoringSettings,
+    PasswordsCacheSettings, PeruserSettings, PurgeSettings, QueryServerSettings,
+    ReplicatorSettings, SslSettings, UuidsSettings, Values, VhostsSettings, Warning, catalogue,
 };
 
 /// What the server obeys. A value of this type never changes.
@@ -45,6 +45,7 @@ pub struct Settings {
     pub frame_options: FrameOptions,
     pub log: LogSettings,
     pub mango: MangoSettings,
+    pub disk_monitor: DiskMonitorSettings,
     /// `[prometheus]` and `[stats]`.
     pub monitoring: MonitoringSettings,
     /// `[admins]`: account name to password hash.
@@ -92,6 +93,7 @@ impl Settings {
             frame_options: FrameOptions::read(reader),
             log: LogSettings::read(reader),
             mango: MangoSettings::read(reader),
+            disk_monitor: DiskMonitorSettings::read(reader),
             monitoring: MonitoringSettings::read(reader),
             admins,
             vendor,

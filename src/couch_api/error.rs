@@ -311,6 +311,7 @@ fn database(error: &DatabaseError) -> (StatusCode, &'static str) {
         DatabaseError::NotFound => (StatusCode::NOT_FOUND, "not_found"),
         DatabaseError::Exists => (StatusCode::PRECONDITION_FAILED, "file_exists"),
         DatabaseError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "service unavailable"),
+        DatabaseError::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage"),
         DatabaseError::AttachmentGone => (StatusCode::NOT_FOUND, "not_found"),
         DatabaseError::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
     }
@@ -383,6 +384,7 @@ fn views(error: &ViewsError) -> (StatusCode, &str) {
         ViewsError::UnknownLanguage(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "unknown_query_language")
         }
+        ViewsError::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage"),
         ViewsError::Dropped => (StatusCode::NOT_FOUND, "not_found"),
         ViewsError::NoPartition(_) | ViewsError::Interrupted => {
             (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error")

@@ -16,6 +16,9 @@ pub enum DatabaseError {
     /// Too much is waiting for the writer; nothing was written.
     #[error("the database has too many writes waiting")]
     Overloaded,
+    /// `[disk_monitor]`: documents are written again once there is room.
+    #[error("database_dir is too full")]
+    DiskFull,
     /// An attachment's bytes are gone: its document was purged or compacted meanwhile.
     #[error("the attachment's bytes are gone")]
     AttachmentGone,

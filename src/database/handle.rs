@@ -92,6 +92,12 @@ pub struct Database {
 }
 
 impl Database {
+    /// Whether the disk is too full for indexes to be updated.
+    #[must_use]
+    pub fn indexes_may_not_grow(&self) -> bool {
+        self.limits.disk_full_for_indexes()
+    }
+
     /// Reads what is stored of a database.
     pub(super) fn open(
         shared: &Shared,

@@ -237,13 +237,17 @@ impl Database {
     /// Writes new revisions; the outcomes stand in the order of the edits that were to be admitted.
     ///
     /// # Errors
-    /// [`DatabaseError::Overloaded`] at once where too much waits already.
+    /// [`DatabaseError::Overloaded`] at once where too much waits already, and
+    /// [`DatabaseError::DiskFull`].
     pub fn edit(
         self: &Arc<Self>,
         admitted: Admitted,
     ) -> Result<Reply<Vec<EditOutcome>>, DatabaseError> {
         if admitted.is_refused() {
             return Ok(Reply::known(Admitted::outcomes(admitted.into_parts().1, Vec::new())));
+        }
+        if self.limits.disk_full_for_writes() {
+            return Err(DatabaseError::DiskFull);
         }
         self.submit(|answer| Work::Edit(admitted, answer))
     }

@@ -20,6 +20,9 @@ pub enum ViewsError {
     /// A document whose id names no partition, in an index that is kept by partition.
     #[error("{0} is in no partition")]
     NoPartition(String),
+    /// `[disk_monitor]`: the index is updated again once there is room.
+    #[error("not enough room to update index")]
+    DiskFull,
     /// The index was dropped while it was being used.
     #[error("Design document was updated or deleted.")]
     Dropped,

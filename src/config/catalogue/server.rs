@@ -393,10 +393,10 @@ pub(super) const SECTIONS: &[Section] = &[
     Section {
         name: "disk_monitor",
         keys: &[
-            refused("enable", "false", "a watch over the disk's free space"),
+            honoured("enable", "false"),
             accepted("background_view_indexing_threshold", "80"),
-            accepted("interactive_view_indexing_threshold", "90"),
-            accepted("interactive_database_writes_threshold", "90"),
+            honoured("interactive_view_indexing_threshold", "90"),
+            honoured("interactive_database_writes_threshold", "90"),
         ],
         others: Others::Unknown,
     },

@@ -1,5 +1,5 @@
-//! Whole databases on the move: from a source to a file of JSON lines ([`export`]), from there to a
-//! target ([`import()`]), and from a source to a target ([`copy`]).
+//! Whole databases on the move: from a source to a file of JSON lines ([`export()`]), from there to
+//! a target ([`import()`]), and from a source to a target ([`copy()`]).
 //!
 //! A file's first line is a [`Header`]. Then comes a line for each leaf revision, conflicts and
 //! tombstones too: the document with `_id`, `_rev` and `_revisions`, its attachments as stubs. The

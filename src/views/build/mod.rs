@@ -41,6 +41,9 @@ const MENDED_SHARE: u64 = 64;
 /// that it has come to.
 pub(super) fn bring_up(index: &Index) -> Result<u64, ViewsError> {
     let mapper = index.mapper.clone()?;
+    if index.db.indexes_may_not_grow() {
+        return Err(ViewsError::DiskFull);
+    }
     let mut stored = Stored::open(index)?;
     let (mut page_changes, mut beyond) = (PAGE_CHANGES, 0);
     loop {

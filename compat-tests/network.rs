@@ -221,3 +221,42 @@ fn a_crowd_of_logins_does_not_take_the_server() {
     assert!(count(200) >= 1 && count(503) >= 1, "{statuses:?}");
     assert_eq!(count(200) + count(503), 60, "{statuses:?}");
 }
+
+#[test]
+fn replication_over_tls_trusts_whom_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = start_https(folder.path());
+    let stage = Stage::new();
+    stage.put("/db/doc", &json!({"over": "TLS"}));
+    let there = |db: &str| {
+        let port = target.https_port();
+        json!({
+            "source": format!("http://{ADMIN}:{PASSWORD}@{}/db", stage.client.host),
+            "target": format!("https://{ADMIN}:{PASSWORD}@localhost:{port}/{db}"),
+            "create_target": true,
+        })
+    };
+    let configure = |key: &str, value: &str| {
+        let path = format!("/_node/_local/_config/replicator/{key}");
+        assert_eq!(stage.ask("PUT", &path, Some(&json!(value))).status, 200);
+    };
+    let replicate = |db: &str| stage.ask("POST", "/_replicate", Some(&there(db)));
+    configure("retries_per_request", "0");
+    let refused = replicate("untrusted");
+    assert_eq!(refused.status, 500, "{}", text(&refused));
+    let cert = folder.path().join("cert.pem");
+    configure("ssl_trusted_certificates_file", cert.to_str().unwrap());
+    let trusted = replicate("trusted");
+    assert_eq!(trusted.status, 200, "{}", text(&trusted));
+    configure("ssl_trusted_certificates_file", "/none/such.pem");
+    assert_eq!(replicate("unreadable").status, 500);
+    configure("verify_ssl_certificates", "false");
+    let blind = replicate("blind");
+    assert_eq!(blind.status, 200, "{}", text(&blind));
+    let target = Client::new(target.port());
+    for (db, status) in [("trusted", 200), ("blind", 200), ("untrusted", 404), ("unreadable", 404)]
+    {
+        let found = target.send("GET", &format!("/{db}/doc"), &[], None).unwrap();
+        assert_eq!(found.status, status, "{db}");
+    }
+}

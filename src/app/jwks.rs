@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::auth::{JwtVerifier, KeySet};
-use crate::config::JwksSettings;
+use crate::config::{ClientTls, JwksSettings};
 use crate::http::client::{Body, HttpClients, Method, Request};
 
 /// How long the issuer may be silent.
@@ -93,7 +93,8 @@ impl Jwks {
     }
 
     async fn read(&self, url: &str) -> Result<KeySet, String> {
-        let client = self.clients.client(None).map_err(|error| error.to_string())?;
+        let client =
+            self.clients.client(None, &ClientTls::default()).map_err(|error| error.to_string())?;
         let request = Request {
             method: Method::Get,
             url: url.to_owned(),

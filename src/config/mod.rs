@@ -69,7 +69,7 @@ pub use peruser::PeruserSettings;
 pub use purge::PurgeSettings;
 pub use query_server::{QueryServerSettings, ReduceLimit};
 pub use reader::{Problem, Warning};
-pub use replicator::ReplicatorSettings;
+pub use replicator::{ClientTls, ReplicatorSettings};
 pub use settings::Settings;
 pub use ssl::{SslSettings, TlsVersion};
 pub use store::{Config, Override, Persist, Values, is_password_hash};

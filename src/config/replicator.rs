@@ -1,8 +1,9 @@
 //! `[replicator]`: how many replications run, and how each goes about its work.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::Reader;
+use super::reader::{Reader, Section};
 
 /// `[replicator]`. The bounds keep the work of one replication bounded, whatever is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,36 @@ pub struct ReplicatorSettings {
     pub use_checkpoints: bool,
     pub use_bulk_get: bool,
     pub checkpoint_interval: Duration,
+    pub tls: ClientTls,
+}
+
+/// How other servers are trusted over TLS, and how this one says who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClientTls {
+    /// Whether a server's certificate must be one of somebody who is trusted.
+    pub verify: bool,
+    /// A PEM file of certificates that are trusted beside those of the system.
+    pub trusted: Option<PathBuf>,
+    /// PEM files of the own certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl Default for ClientTls {
+    fn default() -> Self {
+        Self { verify: true, trusted: None, identity: None }
+    }
+}
+
+impl ClientTls {
+    fn read(section: &mut Section<'_>) -> Self {
+        let file = |section: &mut Section<'_>, key| section.text(key).map(PathBuf::from);
+        let certificate = file(section, "cert_file");
+        Self {
+            verify: section.boolean("verify_ssl_certificates", true),
+            trusted: file(section, "ssl_trusted_certificates_file"),
+            identity: certificate.zip(file(section, "key_file")),
+        }
+    }
 }
 
 impl ReplicatorSettings {
@@ -52,6 +83,7 @@ impl ReplicatorSettings {
             use_checkpoints: section.boolean("use_checkpoints", true),
             use_bulk_get: section.boolean("use_bulk_get", true),
             checkpoint_interval,
+            tls: ClientTls::read(&mut section),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::config::ReplicatorSettings;
+use crate::config::{ClientTls, ReplicatorSettings};
 use crate::http::path::{self, Plus};
 
 use super::{Endpoint, SpecificationError};
@@ -60,6 +60,7 @@ pub struct Tuning {
     pub retries_per_request: u32,
     pub use_checkpoints: bool,
     pub use_bulk_get: bool,
+    pub tls: ClientTls,
 }
 
 /// Bounds for what a document may ask for: the work of one replication stays bounded.
@@ -152,6 +153,7 @@ impl Tuning {
             retries_per_request: settings.retries_per_request,
             use_checkpoints: settings.use_checkpoints,
             use_bulk_get: settings.use_bulk_get,
+            tls: settings.tls.clone(),
         }
     }
 
@@ -189,6 +191,7 @@ impl Tuning {
                 _ => defaults.use_checkpoints,
             },
             use_bulk_get: boolean(body, "use_bulk_get", defaults.use_bulk_get)?,
+            tls: defaults.tls.clone(),
         })
     }
 }

@@ -17,6 +17,7 @@ mod response;
 pub mod scripted;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use error::ClientError;
 pub use pools::HttpClients;

@@ -1,12 +1,14 @@
 //! The pools of connections: one for each way out, for as long as somebody uses it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
-use super::{ClientError, HttpClient};
+use crate::config::ClientTls;
+
+use super::{ClientError, HttpClient, tls};
 
 /// Connections that wait for their next request, for one server.
 const IDLE_PER_HOST_MAX: usize = 64;
@@ -14,12 +16,15 @@ const IDLE: Duration = Duration::from_secs(30);
 /// So that a peer that is gone without a word is noticed.
 const KEEPALIVE: Duration = Duration::from_mins(1);
 
+/// A proxy, and the options of TLS.
+type WayOut = (Option<String>, ClientTls);
+
 /// All pools of the process.
 #[derive(Debug, Default)]
 pub struct HttpClients {
-    tls: OnceLock<ClientConfig>,
-    /// By proxy.
-    pools: Mutex<HashMap<Option<String>, Weak<reqwest::Client>>>,
+    /// The options of the newest pool, and what was read for them.
+    tls: Mutex<Option<(ClientTls, ClientConfig)>>,
+    pools: Mutex<HashMap<WayOut, Weak<reqwest::Client>>>,
 }
 
 impl HttpClients {
@@ -31,32 +36,30 @@ impl HttpClients {
     /// The way out through `proxy` (`http://`, `https://`, `socks5://`), or straight.
     ///
     /// # Errors
-    /// Where the proxy's address cannot be read.
-    pub fn client(&self, proxy: Option<&str>) -> Result<HttpClient, ClientError> {
-        let key = proxy.map(str::to_owned);
+    /// Where the proxy's address or a file of certificates cannot be read.
+    pub fn client(&self, proxy: Option<&str>, tls: &ClientTls) -> Result<HttpClient, ClientError> {
+        let key = (proxy.map(str::to_owned), tls.clone());
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pools.get(&key).and_then(Weak::upgrade) {
             return Ok(HttpClient(pool));
         }
-        let pool = Arc::new(self.pool(proxy)?);
+        let pool = Arc::new(self.pool(proxy, tls)?);
         pools.retain(|_, pool| pool.strong_count() > 0);
         pools.insert(key, Arc::downgrade(&pool));
         Ok(HttpClient(pool))
     }
 
-    fn pool(&self, proxy: Option<&str>) -> Result<reqwest::Client, ClientError> {
-        let tls = match self.tls.get() {
-            Some(tls) => tls,
-            None => {
-                let tls = tls()?;
-                self.tls.get_or_init(|| tls)
-            }
+    fn pool(&self, proxy: Option<&str>, tls: &ClientTls) -> Result<reqwest::Client, ClientError> {
+        let mut newest = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        let config = match newest.as_ref() {
+            Some((options, config)) if options == tls => config.clone(),
+            _ => newest.insert((tls.clone(), tls::config(tls)?)).1.clone(),
         };
         let mut builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            .tls_backend_preconfigured(tls.clone())
+            .tls_backend_preconfigured(config)
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
             .pool_idle_timeout(IDLE)
             .tcp_keepalive(KEEPALIVE);
@@ -70,16 +73,4 @@ impl HttpClients {
 /// Its address may hold a password.
 fn bad_proxy() -> ClientError {
     ClientError::Invalid("the proxy's address cannot be read".to_owned())
-}
-
-/// TLS with the certificates of the system. Where it has none, no `https` address can be reached,
-/// but all others can.
-fn tls() -> Result<ClientConfig, ClientError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ClientError::Invalid(error.to_string()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
+use crate::config::ClientTls;
+
 use super::scripted::{Scripted, Step, answer, chunk, chunked};
 use super::*;
 
@@ -25,7 +27,7 @@ fn request(method: Method, url: String) -> Request {
 }
 
 async fn send(request: &Request) -> Result<Response, ClientError> {
-    HttpClients::new().client(None).unwrap().send(request).await
+    HttpClients::new().client(None, &ClientTls::default()).unwrap().send(request).await
 }
 
 /// The whole answer to a request.
@@ -212,13 +214,13 @@ async fn addresses_that_would_lead_elsewhere_are_not_asked() {
 async fn a_proxy_is_asked_in_its_place() {
     let proxy = Scripted::start(|_, _| answer(200, "", "by proxy")).await;
     let clients = HttpClients::new();
-    let client = clients.client(Some(&proxy.address(""))).unwrap();
+    let client = clients.client(Some(&proxy.address("")), &ClientTls::default()).unwrap();
     let asked = request(Method::Get, "http://nowhere.invalid/db".to_owned());
     let mut response = client.send(&asked).await.unwrap();
     assert_eq!(response.read(100).await.unwrap(), "by proxy");
     assert_eq!(proxy.lines(), ["GET http://nowhere.invalid/db"]);
-    let same = clients.client(Some(&proxy.address(""))).unwrap();
+    let same = clients.client(Some(&proxy.address("")), &ClientTls::default()).unwrap();
     assert!(Arc::ptr_eq(&client.0, &same.0), "one pool for one way out");
-    let bad = clients.client(Some("http://user:secret@[")).unwrap_err();
+    let bad = clients.client(Some("http://user:secret@["), &ClientTls::default()).unwrap_err();
     assert!(!bad.to_string().contains("secret"));
 }

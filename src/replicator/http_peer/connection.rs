@@ -112,7 +112,7 @@ impl Connection {
     ) -> Result<Self, PeerError> {
         let address = remote.address();
         let client = clients
-            .client(remote.proxy.as_deref())
+            .client(remote.proxy.as_deref(), &tuning.tls)
             .map_err(|error| PeerError::Invalid(format!("{address}: {error}")))?;
         let patience = tuning.connection_timeout;
         Ok(Self {

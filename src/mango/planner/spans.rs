@@ -1,9 +1,10 @@
 //! Which rows of an index can be wanted at all: spans of its keys, found from the whole selector.
 //!
 //! For each field of an index the selector leaves a set of values, as disjoint ranges of their
-//! collation keys: `$and` cuts sets, `$or` joins them, `$in` is a list of points. Sets of leading
-//! fields that are points only are multiplied with those of the next field. A span may hold rows
-//! that are not wanted, but every row that is wanted lies in one, so each row is still asked.
+//! collation keys: `$and` cuts sets, `$or` joins them, `$in` is a list of points and the range of
+//! arrays. Each point of a leading field is multiplied with the set of the next field. A span may
+//! hold rows that are not wanted, but every row that is wanted lies in one, so each row is still
+//! asked.
 //!
 //! An index has one row a document, with an array as one value; so of `$elemMatch`, `$all`,
 //! `$size` and `$allMatch` it is known only that the value is an array.
@@ -43,29 +44,47 @@ enum Keys {
 
 /// The rows of a view index that a selector can want.
 pub fn of_columns(selector: &Node, columns: &[&str]) -> Spans {
-    let mut heads = vec![array_head()];
+    let sets = columns.iter().map(|column| values_of(selector, column, Keys::Values));
+    let sets: Vec<ValueSet> = sets.collect();
     let mut exact = mentions_only(selector, columns);
-    for column in columns {
-        let set = values_of(selector, column, Keys::Values);
-        exact &= set.exact;
-        let too_many = heads.len().saturating_mul(set.ranges.len()) > SPANS_MAX;
-        let ranges = if too_many { hull(&set.ranges) } else { set.ranges };
-        if too_many || !ranges.iter().all(|range| range.is_point) {
-            let rest = columns.iter().skip_while(|other| *other != column).skip(1);
-            let rest_is_free = rest.clone().all(|column| {
-                let set = values_of(selector, column, Keys::Values);
-                set.exact && set.ranges == ValueSet::all(Keys::Values).ranges
-            });
-            exact &= !too_many && rest_is_free;
-            return Spans { spans: joined(&heads, &ranges), exact };
+    let (mut levels, mut heads, mut ended) = (Vec::new(), 1_usize, 0_usize);
+    for (level, set) in sets.iter().enumerate() {
+        let too_many = heads.saturating_mul(set.ranges.len()).saturating_add(ended) > SPANS_MAX;
+        let ranges = if too_many { hull(&set.ranges) } else { set.ranges.clone() };
+        let points = ranges.iter().filter(|range| range.is_point).count();
+        exact &= set.exact && !too_many;
+        if points < ranges.len() {
+            // What ends here says nothing of the fields behind.
+            let all = ValueSet::all(Keys::Values).ranges;
+            exact &= sets.iter().skip(level + 1).all(|set| set.exact && set.ranges == all);
         }
-        heads = heads
-            .iter()
-            .flat_map(|head| ranges.iter().map(move |range| concat(head, &range.span.start)))
-            .collect();
+        ended += heads * (ranges.len() - points);
+        heads *= points;
+        levels.push(ranges);
+        if heads == 0 {
+            break;
+        }
     }
-    let spans = heads.into_iter().map(|start| Span { end: after(&start), start }).collect();
+    let mut spans = Vec::new();
+    extend(&array_head(), &levels, &mut spans);
     Spans { spans, exact }
+}
+
+/// Adds the spans of the keys that begin with `head`, in order: a range ends there, a point goes
+/// on with the next field.
+fn extend(head: &[u8], levels: &[Vec<ValueRange>], spans: &mut Vec<Span>) {
+    let Some((ranges, rest)) = levels.split_first() else {
+        spans.push(Span { end: after(head), start: head.to_vec() });
+        return;
+    };
+    for ValueRange { span, is_point } in ranges {
+        let start = concat(head, &span.start);
+        if *is_point {
+            extend(&start, rest, spans);
+        } else {
+            spans.push(Span { start, end: concat(head, &span.end) });
+        }
+    }
 }
 
 /// The documents that a selector can want, by their ids.
@@ -112,14 +131,6 @@ fn array_head() -> Vec<u8> {
 
 fn concat(head: &[u8], tail: &[u8]) -> Vec<u8> {
     [head, tail].concat()
-}
-
-fn joined(heads: &[Vec<u8>], ranges: &[ValueRange]) -> Vec<Span> {
-    let span = |head: &Vec<u8>, range: &ValueRange| Span {
-        start: concat(head, &range.span.start),
-        end: concat(head, &range.span.end),
-    };
-    heads.iter().flat_map(|head| ranges.iter().map(move |range| span(head, range))).collect()
 }
 
 /// One range over all of them.

@@ -1,11 +1,11 @@
 //! Four times the writes that the server can take, in an open loop: requests come when they come,
-//! whether those before are answered or not.
+//! whether those before are answered or not. A client that is refused heeds `Retry-After`.
 //!
 //! What is accepted must stay near the peak and be answered in bounded time, the rest must be
 //! refused with `Retry-After`, memory must not grow with the load, and no acknowledged write may
 //! be lost.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -24,6 +24,8 @@ const TIMES: f64 = 4.0;
 const CONNECTIONS_MAX: usize = 4_000;
 /// The clients of the peak.
 const PEAK_CONNECTIONS: usize = 256;
+/// How long a client that was refused waits: what `Retry-After` says.
+const REST: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(2);
 
 /// What became of the load.
@@ -32,7 +34,7 @@ struct Tally {
     acknowledged: Vec<usize>,
     latencies_us: Vec<u64>,
     refused: usize,
-    /// All connections waited for answers.
+    /// All connections waited for answers, or to try again.
     unsent: usize,
 }
 
@@ -84,6 +86,7 @@ fn rate(count: usize, during: Duration) -> f64 {
 async fn open_loop(server: &Server, rate: f64, during: Duration) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut idle: Vec<Connection> = Vec::new();
+    let mut resting: VecDeque<(Instant, Connection)> = VecDeque::new();
     let mut sent = 0;
     let mut open = 0;
     let mut running = FuturesUnordered::new();
@@ -94,17 +97,23 @@ async fn open_loop(server: &Server, rate: f64, during: Duration) -> Result<Tally
         tokio::select! {
             Some(done) = running.next(), if !running.is_empty() => {
                 let (connection, index, status, took_us) = done?;
-                idle.push(connection);
                 match status {
                     201 => {
+                        idle.push(connection);
                         tally.acknowledged.push(index);
                         tally.latencies_us.push(took_us);
                     }
-                    503 => tally.refused += 1,
+                    503 => {
+                        tally.refused += 1;
+                        resting.push_back((Instant::now(), connection));
+                    }
                     other => check("status of a write", &201, &other)?,
                 }
             }
             _ = ticks.tick() => {
+                while resting.front().is_some_and(|(since, _)| since.elapsed() >= REST) {
+                    idle.extend(resting.pop_front().map(|(_, connection)| connection));
+                }
                 let due = (rate * begun.elapsed().min(during).as_secs_f64()) as usize;
                 while sent < due {
                     let connection = match idle.pop() {

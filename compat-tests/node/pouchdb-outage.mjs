@@ -2,7 +2,7 @@
 // `KILL THE SERVER` it kills the server, starts it again on the same port and writes a line to this script's input.
 import assert from 'node:assert/strict'
 import { createInterface } from 'node:readline'
-import { check, finish, local, numberedDocs, remote, revisions, until } from './checks.mjs'
+import { check, finish, local, numberedDocs, remote, revisions, serverMayBeAway, until } from './checks.mjs'
 
 const hub = remote('outage')
 const [alice, bob] = [local('alice'), local('bob')]
@@ -20,6 +20,7 @@ await check('before the kill both clients are in sync', async () => {
 })
 
 await check('what is written while the server is away arrives after it is back', async () => {
+  serverMayBeAway(true)
   console.log('KILL THE SERVER')
   await alice.bulkDocs(numberedDocs(50, 'while-away-a'))
   await bob.bulkDocs(numberedDocs(50, 'while-away-b'))
@@ -28,6 +29,7 @@ await check('what is written while the server is away arrives after it is back',
   await until('the server holds 150 documents', async () => await count(hub) === 150)
   assert.deepEqual(await revisions(alice), await revisions(hub))
   assert.deepEqual(await revisions(bob), await revisions(hub))
+  serverMayBeAway(false)
 })
 
 await check('the live feeds go on', async () => {

@@ -210,7 +210,11 @@ impl ChunkReader {
                         return Ok(Some((bytes, reader)));
                     }
                     Next::End(End::Complete) => return Ok(None),
-                    Next::End(End::BrokenOff) => return Err(ApiError::BrokenOff),
+                    Next::End(End::BrokenOff) => {
+                        // What came before must be on its way when the connection is cut.
+                        tokio::task::yield_now().await;
+                        return Err(ApiError::BrokenOff);
+                    }
                     Next::Nothing => reader.0.changed.notified().await,
                 }
             }

@@ -26,6 +26,8 @@ BOOTSTRAP := $(CACHE)/couchdb-bootstrap-$(BOOTSTRAP_VERSION)
 CARGO_FUZZ_VERSION := 0.13.2
 FUZZ_TARGETS := multipart json_splice keys revtree selectors ini
 FUZZ_SECONDS ?= 60
+# The same inputs in every run; 0 for others.
+FUZZ_SEED ?= 1
 NODE_MODULES := compat-tests/node/node_modules/.package-lock.json
 
 .PHONY: run test fuzz bench deps build-packages test-packages
@@ -48,7 +50,7 @@ fuzz: $(CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 	CARGO_TARGET_DIR="$(CACHE)/fuzz" cargo fuzz build --sanitizer none
 	printf '%s\n' $(FUZZ_TARGETS) | CARGO_TARGET_DIR="$(CACHE)/fuzz" xargs -P 2 -I TARGET \
 	  cargo fuzz run --sanitizer none TARGET -- \
-	  -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_funcs=0 -verbosity=0 -print_final_stats=1
+	  -seed=$(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_funcs=0 -verbosity=0 -print_final_stats=1
 
 bench: build-packages
 	ulimit -n $$(ulimit -Hn) && cargo bench --locked --bench server

@@ -11,7 +11,7 @@ fuzz_target!(|data: &str| {
         return;
     };
     let file = words.next().unwrap_or(data);
-    if !round_trips(section, key, value) || value.is_empty() {
+    if !round_trips(section, key, value) || value.trim().is_empty() {
         return;
     }
     let edited = edit(file, section, key, Edit::Set(value));

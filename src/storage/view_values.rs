@@ -1,13 +1,14 @@
 //! The values of view indexes. docs/storage-format.md shows every byte.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::values::{Read, Reader, VERSION, Writer};
 use super::view_keys::{IndexNumber, ViewNumber};
 use super::{StorageError, Table};
 
 /// Indexes: how far an index has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IndexEntry {
     pub number: IndexNumber,
     /// The version of what lies in the other tables of views.
@@ -67,6 +68,15 @@ pub struct EmittedRow<'a> {
 }
 
 impl IndexEntry {
+    /// Tells the states of an index apart: every batch that changes rows changes the entry too,
+    /// and none brings back an earlier one.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
@@ -160,6 +170,13 @@ impl<'a> Block<'a> {
             parts.push(BlockPart { place, count, states });
         }
         Ok(Self { level, parts })
+    }
+
+    /// The same with memory of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Block<'static> {
+        let parts = self.parts.into_iter().map(BlockPart::into_owned).collect();
+        Block { level: self.level, parts }
     }
 }
 

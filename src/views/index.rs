@@ -17,7 +17,7 @@ use super::{Blocks, Mapper, ReduceFunction, Reducer, Updater, ViewGroup, ViewsEr
 
 /// The version of what is stored of an index beside its entry. An index of another version is
 /// built anew.
-pub(super) const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
 
 /// What those who wait for an index are told.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +62,8 @@ pub struct Index {
     progress: Mutex<Option<Progress>>,
     dropped: AtomicBool,
     compacting: AtomicBool,
+    /// The version that was looked at last, and how often.
+    looks: Mutex<(u64, u32)>,
 }
 
 impl Index {
@@ -84,6 +86,7 @@ impl Index {
             progress: Mutex::default(),
             dropped: AtomicBool::new(false),
             compacting: AtomicBool::new(false),
+            looks: Mutex::default(),
         };
         if let Some(entry) = index.entry(index.engine().snapshot().as_ref())? {
             index.reached.send_modify(|reached| {
@@ -115,6 +118,16 @@ impl Index {
         let Some(value) = snapshot.get(Table::Indexes, &self.key())? else { return Ok(None) };
         let entry = IndexEntry::decode(&value)?;
         Ok(self.fits(&entry).then_some(entry))
+    }
+
+    /// How often this version has been looked at, this time included.
+    pub(super) fn looked_at(&self, version: u64) -> u32 {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        if looks.0 != version {
+            *looks = (version, 0);
+        }
+        looks.1 = looks.1.saturating_add(1);
+        looks.1
     }
 
     /// Whether what is stored is what this program would store.

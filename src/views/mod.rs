@@ -16,6 +16,7 @@ mod error;
 mod group;
 mod index;
 mod mapper;
+mod pages;
 mod query;
 mod reduce;
 mod registry;

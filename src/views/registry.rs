@@ -14,6 +14,7 @@ use crate::storage::{Batch, Direction, Durability, Expect, StorageError, Table, 
 
 use super::index::Index;
 use super::mapper::sandbox_mapper;
+use super::pages::Pages;
 use super::updater::Building;
 use super::{MakeMapper, Mapper, Reducer, ViewGroup, ViewsError};
 
@@ -27,6 +28,7 @@ pub(super) struct Server {
     pub(super) functions: Arc<Functions>,
     reduce_settings: RwLock<QueryServerSettings>,
     languages: RwLock<HashMap<String, MakeMapper>>,
+    pub(super) pages: Pages,
 }
 
 impl fmt::Debug for Server {
@@ -68,6 +70,7 @@ impl Views {
             functions,
             reduce_settings: RwLock::new(Settings::default().query_server),
             languages: RwLock::default(),
+            pages: Pages::default(),
         };
         Self { server: Arc::new(server), open: Mutex::default() }
     }

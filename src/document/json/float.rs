@@ -20,14 +20,36 @@ pub fn write_float(double: f64) -> String {
     let (digits, exponent) = shortest(double);
     let sign = if double < 0.0 { "-" } else { "" };
     if DECIMAL.contains(&exponent) {
-        // Display never takes an exponent.
-        let decimal = format!("{double}");
-        let point = if decimal.contains('.') { "" } else { ".0" };
-        return format!("{decimal}{point}");
+        return decimal(sign, &digits, exponent);
     }
     let (first, rest) = digits.split_at(1);
     let point = if rest.is_empty() { "" } else { "." };
     format!("{sign}{first}{point}{rest}e{exponent:+}")
+}
+
+/// The number `d.ddd` times ten to the power of `exponent` without an exponent.
+fn decimal(sign: &str, digits: &str, exponent: i32) -> String {
+    let mut out = String::with_capacity(32);
+    out.push_str(sign);
+    let Ok(whole) = usize::try_from(exponent) else {
+        out.push_str("0.");
+        out.extend((exponent + 1..0).map(|_| '0'));
+        out.push_str(digits);
+        return out;
+    };
+    match digits.split_at_checked(whole + 1) {
+        Some((whole, rest)) => {
+            out.push_str(whole);
+            out.push('.');
+            out.push_str(if rest.is_empty() { "0" } else { rest });
+        }
+        None => {
+            out.push_str(digits);
+            out.extend((digits.len()..=whole).map(|_| '0'));
+            out.push_str(".0");
+        }
+    }
+    out
 }
 
 /// A double as Erlang prints it: in decimal notation where that is not longer than the scientific

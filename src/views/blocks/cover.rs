@@ -1,13 +1,13 @@
 //! Reading blocks: what a range of places is made of, and where the n-th row is.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::storage::view_keys::{self, ViewAddress};
-use crate::storage::view_values::Block;
+use crate::storage::view_values::{Block, BlockPart};
 use crate::storage::{Snapshot, StorageError, Table};
 
 use super::{LEAF, PlaceRange};
+use crate::views::pages::ViewPages;
 
 /// What a range of places is made of.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,57 +24,51 @@ pub struct Cover {
 pub struct Tree<'a> {
     snapshot: &'a dyn Snapshot,
     address: ViewAddress,
-    /// The records that were read last, by level and place.
-    kept: RefCell<Vec<Kept>>,
+    pages: Option<ViewPages<'a>>,
 }
 
-type Kept = (u8, Vec<u8>, Rc<Vec<u8>>);
-
-/// Records that are kept: neighbouring groups lie in the same blocks.
-const KEPT_MAX: usize = 8;
-
 impl<'a> Tree<'a> {
-    pub fn new(snapshot: &'a dyn Snapshot, address: ViewAddress) -> Self {
-        Self { snapshot, address, kept: RefCell::default() }
+    /// `pages` are those of this snapshot's version of the view.
+    pub fn new(
+        snapshot: &'a dyn Snapshot,
+        address: ViewAddress,
+        pages: Option<ViewPages<'a>>,
+    ) -> Self {
+        Self { snapshot, address, pages }
     }
 
     fn read(
         &self,
         level: u8,
         place: &[u8],
-        key: &[u8],
-    ) -> Result<Option<Rc<Vec<u8>>>, StorageError> {
-        let same = |kept: &&Kept| kept.0 == level && kept.1 == place;
-        if let Some((_, _, record)) = self.kept.borrow().iter().find(same) {
-            return Ok(Some(record.clone()));
+        key: impl FnOnce() -> Vec<u8>,
+    ) -> Result<Option<Arc<Block<'static>>>, StorageError> {
+        if let Some(block) = self.pages.and_then(|pages| pages.block(level, place)) {
+            return Ok(Some(block));
         }
-        let Some(record) = self.snapshot.get(Table::ViewBlocks, key)? else { return Ok(None) };
-        let record = Rc::new(record);
-        let mut kept = self.kept.borrow_mut();
-        if kept.len() >= KEPT_MAX {
-            // The root, which stands first, stays.
-            kept.remove(1);
+        let Some(record) = self.snapshot.get(Table::ViewBlocks, &key())? else { return Ok(None) };
+        let block = Arc::new(Block::decode(&record)?.into_owned());
+        if let Some(pages) = self.pages {
+            pages.keep_block(level, place, &block);
         }
-        kept.push((level, place.to_vec(), record.clone()));
-        Ok(Some(record))
+        Ok(Some(block))
     }
 
-    fn root(&self) -> Result<Option<Rc<Vec<u8>>>, StorageError> {
-        self.read(u8::MAX, &[], &view_keys::root_block(self.address))
+    fn root(&self) -> Result<Option<Arc<Block<'static>>>, StorageError> {
+        self.read(u8::MAX, &[], || view_keys::root_block(self.address))
     }
 
-    fn block(&self, level: u8, place: &[u8]) -> Result<Rc<Vec<u8>>, StorageError> {
-        let key = view_keys::block(self.address, level, place);
+    fn block(&self, level: u8, place: &[u8]) -> Result<Arc<Block<'static>>, StorageError> {
         let missing =
             StorageError::Corrupt { table: Table::ViewBlocks.name(), what: "a block is missing" };
-        self.read(level, place, &key)?.ok_or(missing)
+        self.read(level, place, || view_keys::block(self.address, level, place))?.ok_or(missing)
     }
 
     /// What a range is made of; with the states of one of the view's reduces.
     pub fn cover(&self, range: &PlaceRange, reduce: Option<usize>) -> Result<Cover, StorageError> {
         let mut cover = Cover::default();
-        if let Some(record) = self.root()? {
-            self.cover_block(&Block::decode(&record)?, None, range, reduce, &mut cover)?;
+        if let Some(root) = self.root()? {
+            self.cover_block(&root, None, range, reduce, &mut cover)?;
         }
         Ok(cover)
     }
@@ -114,8 +108,8 @@ impl<'a> Tree<'a> {
                 let end = if ends_inside { part_end } else { range_end };
                 cover.partial.push(PlaceRange { start, end: end.map(<[u8]>::to_vec) });
             } else {
-                let record = self.block(block.level - 1, &part.place)?;
-                self.cover_block(&Block::decode(&record)?, part_end, range, reduce, cover)?;
+                let below = self.block(block.level - 1, &part.place)?;
+                self.cover_block(&below, part_end, range, reduce, cover)?;
             }
         }
         Ok(())
@@ -124,26 +118,50 @@ impl<'a> Tree<'a> {
     /// The block of level 1 that has the row before which `rank` rows stand. None where there are
     /// not so many.
     pub fn block_at(&self, rank: u64) -> Result<Option<RowBlock>, StorageError> {
-        let Some(mut record) = self.root()? else { return Ok(None) };
-        let (mut before, mut end) = (0, None);
-        loop {
-            let block = Block::decode(&record)?;
-            let found = block.parts.iter().position(|part| {
+        self.descend(|block, before| {
+            let mut before = before;
+            block.parts.iter().position(|part| {
                 let inside = rank - before < part.count;
                 before += if inside { 0 } else { part.count };
                 inside
-            });
-            let Some((at, part)) = found.and_then(|at| Some((at, block.parts.get(at)?))) else {
-                return Ok(None);
-            };
+            })
+        })
+    }
+
+    /// The block of level 1 in whose range `place` lies.
+    pub fn block_of(&self, place: &[u8]) -> Result<Option<RowBlock>, StorageError> {
+        self.descend(|block, _| {
+            block.parts.partition_point(|part| part.place.as_ref() <= place).checked_sub(1)
+        })
+    }
+
+    /// The block of level 1 in whose range the places right before `end` lie; the last one where
+    /// there is no end.
+    pub fn block_before(&self, end: Option<&[u8]>) -> Result<Option<RowBlock>, StorageError> {
+        self.descend(|block, _| {
+            let before = |part: &BlockPart<'_>| end.is_none_or(|end| part.place.as_ref() < end);
+            block.parts.partition_point(before).checked_sub(1)
+        })
+    }
+
+    /// Goes down from the root by the part that `choose` takes of each block, who is told how many
+    /// rows stand before it.
+    fn descend(
+        &self,
+        choose: impl Fn(&Block<'_>, u64) -> Option<usize>,
+    ) -> Result<Option<RowBlock>, StorageError> {
+        let Some(mut block) = self.root()? else { return Ok(None) };
+        let (mut before, mut end) = (0, None);
+        loop {
+            let Some(at) = choose(&block, before) else { return Ok(None) };
+            let Some(part) = block.parts.get(at) else { return Ok(None) };
+            before += block.parts.iter().take(at).map(|part| part.count).sum::<u64>();
             end = block.parts.get(at + 1).map(|next| next.place.to_vec()).or(end);
             if block.level == LEAF {
                 let range = PlaceRange { start: part.place.to_vec(), end };
                 return Ok(Some(RowBlock { range, before, count: part.count }));
             }
-            let next = self.block(block.level - 1, &part.place)?;
-            drop(block);
-            record = next;
+            block = self.block(block.level - 1, &part.place)?;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Rows that have been read and are kept for a moment, in one piece of memory.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::collation::{group_end, key_end, raw_group_end, raw_key_end};
 use crate::storage::view_keys::{id_in_place, partition_end, place_of_row, without_ordinal};
@@ -8,6 +9,8 @@ use crate::storage::view_values::ViewRow;
 use crate::storage::{StorageError, Table};
 use crate::views::Collation;
 use crate::views::reduce::ReduceInput;
+
+use super::PlaceRange;
 
 /// How the places of a view are made.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +86,18 @@ impl Rows {
         self.places.len() + self.text.len()
     }
 
+    /// Bytes of memory that they take.
+    pub fn memory(&self) -> usize {
+        self.bytes() + self.ends.len() * size_of::<Ends>()
+    }
+
+    /// Gives back the memory that more rows would have taken.
+    pub fn shrink(&mut self) {
+        self.places.shrink_to_fit();
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
     pub fn push(&mut self, place: &[u8], row: ReduceInput<'_>) {
         self.places.extend_from_slice(place);
         let mut add = |part: &str| {
@@ -122,6 +137,32 @@ impl Rows {
     /// Whether the row and the next one are of one document and key.
     pub fn are_of_one_document(&self, at: usize) -> bool {
         without_ordinal(self.place(at)) == without_ordinal(self.place(at + 1))
+    }
+
+    /// Where rows in order stand that lie in a range.
+    pub fn between(&self, range: &PlaceRange) -> Range<usize> {
+        let start = self.at(&range.start);
+        let end = range.end.as_ref().map_or(self.len(), |end| self.at(end));
+        start..end.max(start)
+    }
+
+    /// Where the first row stands that is not before `place`.
+    fn at(&self, place: &[u8]) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if self.place(middle) < place {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    pub fn view_row(&self, at: usize) -> ViewRow<'_> {
+        let row = self.row(at);
+        ViewRow { key: row.key, value: row.value }
     }
 
     pub fn row(&self, at: usize) -> ReduceInput<'_> {

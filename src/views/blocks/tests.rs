@@ -201,7 +201,7 @@ proptest! {
         let reduces = [ReduceFunction::Count, ReduceFunction::Sum];
         let engine = made(&rows, &reduces, &sandbox);
         let snapshot = engine.snapshot();
-        let tree = Tree::new(snapshot.as_ref(), address());
+        let tree = Tree::new(snapshot.as_ref(), address(), None);
         let (from, to) = (place(from.0, from.1), place(to.0, to.1));
         let range = PlaceRange { start: from.clone(), end: bounded.then(|| to.clone()) };
         let cover = tree.cover(&range, Some(1)).unwrap();
@@ -235,7 +235,7 @@ proptest! {
         let sandbox = Sandbox::new(Options::default()).unwrap();
         let engine = made(&rows, &[], &sandbox);
         let snapshot = engine.snapshot();
-        let tree = Tree::new(snapshot.as_ref(), address());
+        let tree = Tree::new(snapshot.as_ref(), address(), None);
         let mut places: Vec<Vec<u8>> = rows.keys().map(|row| place(row.0, row.1)).collect();
         places.sort();
         match tree.block_at(rank).unwrap() {

@@ -31,6 +31,17 @@ impl PlaceRange {
         self.end.as_ref().is_some_and(|end| *end <= self.start)
     }
 
+    /// Goes on behind `done`, which is what comes first in the direction of reading. Whether
+    /// anything is left.
+    pub fn leave_out(&mut self, done: &Self, direction: Direction) -> bool {
+        match (direction, &done.end) {
+            (Direction::Forward, Some(end)) => self.start.clone_from(end),
+            (Direction::Forward, None) => return false,
+            (Direction::Backward, _) => self.end = Some(done.start.clone()),
+        }
+        !self.is_empty()
+    }
+
     /// The places in it that begin with `prefix`.
     pub fn beginning_with(&self, prefix: &[u8]) -> Self {
         let start = self.start.as_slice().max(prefix).to_vec();

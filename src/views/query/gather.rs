@@ -21,8 +21,8 @@ use super::source::Source;
 
 /// Whole blocks with no more rows than this are not used: the rows are read.
 const DIRECT_ROWS: u64 = if cfg!(test) { 6 } else { 64 };
-/// A group with more rows than this is made of blocks, where there are any.
-const LONG_ROWS: usize = if cfg!(test) { 3 } else { 32 };
+/// A group with so many rows is made of blocks, where there are any.
+const LONG_ROWS: usize = if cfg!(test) { 4 } else { 33 };
 /// Groups, and bytes of their rows, that are gathered at a time.
 const GROUPS_MAX: u64 = 64;
 const GROUPS_BYTES_MAX: usize = 1 << 20;
@@ -94,8 +94,9 @@ impl Gathering<'_> {
             return Ok((groups, None));
         }
         let wanted = usize::try_from(limit.min(GROUPS_MAX)).unwrap_or_default();
+        let mut long_rows = LONG_ROWS;
         loop {
-            let open = match self.scan(&range, skip, wanted, &mut groups)? {
+            let open = match self.scan(&range, skip, wanted, long_rows, &mut groups)? {
                 Ended::Range => return Ok((groups, None)),
                 Ended::Full(rest) => return Ok((groups, Some(rest))),
                 Ended::Long(open) => open,
@@ -106,6 +107,8 @@ impl Gathering<'_> {
             } else {
                 let inside = self.from(&range, &open.first).beginning_with(&open.prefix);
                 let whole = self.whole(&inside)?;
+                // The next one may be as long.
+                long_rows = if whole.states.is_empty() { LONG_ROWS } else { 1 };
                 groups.push(Group { key: open.group.key, rest: behind.clone(), ..whole });
             }
             match behind {
@@ -159,6 +162,7 @@ impl Gathering<'_> {
         range: &PlaceRange,
         skip: &mut u64,
         wanted: usize,
+        long_rows: usize,
         groups: &mut Vec<Group>,
     ) -> Result<Ended, ViewsError> {
         let mut open: Option<Open> = None;
@@ -179,7 +183,7 @@ impl Gathering<'_> {
             }
             let Some(mut current) = open.take() else { return Ok(ControlFlow::Break(())) };
             current.count += 1;
-            if self.source.summarised && current.count > LONG_ROWS {
+            if self.source.summarised && current.count >= long_rows {
                 ended = Ended::Long(current);
                 return Ok(ControlFlow::Break(()));
             }

@@ -1,12 +1,15 @@
 //! A view in one snapshot: its rows in order, and how many there are before a place.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::database::Direction;
 use crate::storage::view_keys::{self, ViewAddress, place_of_row};
 use crate::storage::view_values::ViewRow;
 use crate::storage::{Snapshot, Table, try_scan};
-use crate::views::blocks::{PlaceRange, Places, Tree};
+use crate::views::blocks::{PlaceRange, Places, Rows, Tree};
+use crate::views::pages::{RowPage, ViewPages};
+use crate::views::reduce::ReduceInput;
 use crate::views::{Index, View, ViewsError};
 
 /// A view in one snapshot.
@@ -20,7 +23,17 @@ pub struct Source<'a> {
     pub rows: u64,
     /// The sequence that the index had come to.
     pub seq: u64,
+    pub pages: ViewPages<'a>,
+    /// It pays to keep its rows: the same version is asked again and again.
+    pub warm: bool,
 }
+
+/// Whoever reads more blocks than this in a row reads the store.
+const PAGED_BLOCKS: usize = 16;
+/// Rows of a block that are kept.
+const PAGED_ROWS_MAX: u64 = 512;
+/// So often a version was looked at before its rows are kept.
+const LOOKS_MIN: u32 = if cfg!(test) { 1 } else { 4 };
 
 /// Shows a row with its place.
 pub type VisitRow<'v> = dyn FnMut(&[u8], ViewRow<'_>) -> Result<ControlFlow<()>, ViewsError> + 'v;
@@ -34,9 +47,12 @@ impl<'a> Source<'a> {
         let snapshot = index.engine().snapshot();
         let Some(entry) = index.entry(snapshot.as_ref())? else { return Ok(None) };
         let address = index.address(entry.number, view.number);
+        let version = entry.version();
         Ok(Some(Self {
             snapshot,
             address,
+            pages: ViewPages { pages: &index.server.pages, address, version },
+            warm: index.looked_at(version) > LOOKS_MIN,
             places: Places { collation: view.collation, partitioned: index.group().partitioned },
             summarised: entry.summarised,
             rows: entry.rows.get(usize::from(view.number)).copied().unwrap_or(0),
@@ -45,11 +61,67 @@ impl<'a> Source<'a> {
     }
 
     pub fn tree(&self) -> Tree<'_> {
-        Tree::new(self.snapshot.as_ref(), self.address)
+        Tree::new(self.snapshot.as_ref(), self.address, Some(self.pages))
     }
 
     /// Shows the rows of a range.
     pub fn scan(
+        &self,
+        range: &PlaceRange,
+        direction: Direction,
+        visit: &mut VisitRow<'_>,
+    ) -> Result<(), ViewsError> {
+        let mut rest = range.clone();
+        for _ in 0..PAGED_BLOCKS {
+            let Some(page) = self.page(&rest, direction)? else { break };
+            let rows = page.rows.between(&rest);
+            let mut show = |at| visit(page.rows.place(at), page.rows.view_row(at));
+            let seen = match direction {
+                Direction::Forward => rows.into_iter().try_for_each(|at| flow(show(at))),
+                Direction::Backward => rows.rev().try_for_each(|at| flow(show(at))),
+            };
+            if let ControlFlow::Break(ended) = seen {
+                return ended;
+            }
+            if !rest.leave_out(&page.range, direction) {
+                return Ok(());
+            }
+        }
+        self.scan_store(&rest, direction, visit)
+    }
+
+    /// The page with the rows that come first in a range; none where the rows are not kept.
+    fn page(
+        &self,
+        range: &PlaceRange,
+        direction: Direction,
+    ) -> Result<Option<Arc<RowPage>>, ViewsError> {
+        if !self.warm || !self.summarised || range.is_empty() {
+            return Ok(None);
+        }
+        let tree = self.tree();
+        let block = match direction {
+            Direction::Forward => tree.block_of(&range.start)?,
+            Direction::Backward => tree.block_before(range.end.as_deref())?,
+        };
+        let Some(block) = block.filter(|block| block.count <= PAGED_ROWS_MAX) else {
+            return Ok(None);
+        };
+        if let Some(page) = self.pages.rows(&block.range.start) {
+            return Ok(Some(page));
+        }
+        let mut rows = Rows::default();
+        self.scan_store(&block.range, Direction::Forward, &mut |place, row| {
+            rows.push(place, ReduceInput { key: row.key, id: "", value: row.value });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        rows.shrink();
+        let page = Arc::new(RowPage { range: block.range, rows });
+        self.pages.keep_rows(&page);
+        Ok(Some(page))
+    }
+
+    fn scan_store(
         &self,
         range: &PlaceRange,
         direction: Direction,
@@ -104,5 +176,14 @@ impl<'a> Source<'a> {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(count)
+    }
+}
+
+/// What a visitor says, as what ends a loop over rows: in an error, or because it has enough.
+fn flow(seen: Result<ControlFlow<()>, ViewsError>) -> ControlFlow<Result<(), ViewsError>> {
+    match seen {
+        Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+        Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
+        Err(error) => ControlFlow::Break(Err(error)),
     }
 }

@@ -1,5 +1,6 @@
 //! Queries against naive models: all rows in a list, filtered, sorted and grouped.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -21,6 +22,7 @@ use crate::storage::view_values::ViewRow;
 use crate::storage::{Batch, Durability, Engine, MemoryEngine, Table};
 use crate::views::Blocks;
 use crate::views::blocks::Places;
+use crate::views::pages::{Pages, ViewPages};
 use crate::views::reduce::{ReduceFunction, Reducer};
 
 #[test]
@@ -73,6 +75,9 @@ struct Model {
     summarised: bool,
     /// In order.
     rows: Vec<Row>,
+    pages: Pages,
+    /// Whether the next source reads pages; every other one does.
+    warm: Cell<bool>,
 }
 
 fn address() -> ViewAddress {
@@ -114,7 +119,14 @@ impl Model {
             let ids = || a.id.cmp(&b.id).then(a.ordinal.cmp(&b.ordinal));
             a.partition.cmp(&b.partition).then(keys).then_with(ids)
         });
-        let model = Self { engine: MemoryEngine::new(), places, summarised, rows };
+        let model = Self {
+            engine: MemoryEngine::new(),
+            places,
+            summarised,
+            rows,
+            pages: Pages::default(),
+            warm: Cell::default(),
+        };
         let mut batch = Batch::default();
         for row in &model.rows {
             let (key, value) = (row.key.to_string(), row.value.to_string());
@@ -150,6 +162,8 @@ impl Model {
             summarised: self.summarised,
             rows: self.rows.len() as u64,
             seq: 7,
+            pages: ViewPages { pages: &self.pages, address: address(), version: 1 },
+            warm: self.warm.replace(!self.warm.get()),
         }
     }
 

@@ -11,6 +11,11 @@ use crate::document::json::{write_float, write_string};
 /// Arrays and objects inside each other.
 const DEPTH_MAX: usize = 1_000;
 
+/// What a stored number begins with.
+const INTEGER: u8 = 0;
+const FLOAT: u8 = 1;
+const LONG_INTEGER: u8 = 2;
+
 /// A number as Erlang tells them apart. An integer beyond the type becomes a float.
 #[derive(Debug, Clone, Copy)]
 pub enum Number {
@@ -35,18 +40,77 @@ impl Number {
 
     /// Reads the text of a JSON number.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Ok(integer) = text.parse() {
+        if let Ok(integer) = text.parse::<i64>() {
+            return Some(Self::Integer(integer.into()));
+        }
+        // Only digits can be an integer of more than 64 bits.
+        if let Some(b'0'..=b'9') = text.as_bytes().get(18)
+            && let Ok(integer) = text.parse()
+        {
             return Some(Self::Integer(integer));
         }
         text.parse().ok().filter(|float: &f64| float.is_finite()).map(Self::Float)
     }
 
+    /// The number that a JSON text is; none where it is something else.
+    pub fn of_json(text: &str) -> Option<Self> {
+        match text.as_bytes().first()? {
+            b'-' | b'0'..=b'9' => Self::parse(text),
+            _ => None,
+        }
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "that is what a float is")]
     pub fn float(self) -> f64 {
         match self {
-            Self::Integer(integer) => integer as f64,
+            Self::Integer(integer) => match i64::try_from(integer) {
+                Ok(small) => small as f64,
+                Err(_) => integer as f64,
+            },
             Self::Float(float) => float,
         }
+    }
+
+    /// Writes it so that [`Self::decode`] reads it.
+    pub fn encode_to(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Integer(integer) => match i64::try_from(integer) {
+                Ok(small) => {
+                    out.push(INTEGER);
+                    out.extend_from_slice(&small.to_be_bytes());
+                }
+                Err(_) => {
+                    out.push(LONG_INTEGER);
+                    out.extend_from_slice(&integer.to_be_bytes());
+                }
+            },
+            Self::Float(float) => {
+                out.push(FLOAT);
+                out.extend_from_slice(&float.to_bits().to_be_bytes());
+            }
+        }
+    }
+
+    /// Reads what [`Self::encode_to`] has written, and goes on behind it.
+    pub fn decode(rest: &mut &[u8]) -> Option<Self> {
+        let (tag, after) = rest.split_first()?;
+        let number;
+        (number, *rest) = match *tag {
+            INTEGER => {
+                let (bytes, after) = after.split_first_chunk()?;
+                (Self::Integer(i64::from_be_bytes(*bytes).into()), after)
+            }
+            LONG_INTEGER => {
+                let (bytes, after) = after.split_first_chunk()?;
+                (Self::Integer(i128::from_be_bytes(*bytes)), after)
+            }
+            FLOAT => {
+                let (bytes, after) = after.split_first_chunk()?;
+                (Self::Float(f64::from_bits(u64::from_be_bytes(*bytes))), after)
+            }
+            _ => return None,
+        };
+        Some(number)
     }
 
     /// Erlang's `+`; none where a float cannot hold it.
@@ -283,6 +347,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn numbers_are_stored_exactly(integer: i128, small: i64, bits: u64, behind: Vec<u8>) {
+            let float = f64::from_bits(bits);
+            for number in [
+                Number::Integer(integer), Number::Integer(small.into()), Number::Float(float),
+            ] {
+                let mut stored = Vec::new();
+                number.encode_to(&mut stored);
+                for end in 0..stored.len() {
+                    prop_assert_eq!(Number::decode(&mut &stored[..end]), None);
+                }
+                stored.extend_from_slice(&behind);
+                let mut rest = stored.as_slice();
+                prop_assert_eq!(Number::decode(&mut rest), Some(number));
+                prop_assert_eq!(rest, behind.as_slice());
+            }
+            prop_assert_eq!(Number::of_json(&integer.to_string()), Some(Number::Integer(integer)));
+        }
+
         #[test]
         fn values_survive_a_round_trip(value in json(), pretty: bool) {
             let text = if pretty { format!("{value:#}") } else { value.to_string() };

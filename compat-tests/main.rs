@@ -11,6 +11,7 @@ mod bootstrap;
 mod compare;
 mod configuration;
 mod couchapps;
+mod feeds;
 mod functions;
 mod hostile;
 mod http_peer;

@@ -41,18 +41,10 @@ impl Listeners {
         let mut writer = server.connect().await?;
         let (sender, arrivals) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
-        let request =
-            http::get(&format!("{path}/_changes?feed=continuous&since=0&heartbeat=60000"));
         write(&mut writer, path, 0).await?;
         let mut left = count;
         while left > 0 {
-            let opening = (0..left.min(CONNECTS)).map(async |_| {
-                let mut feed = Connection::open_sized(server.process.address, READ_BYTES).await?;
-                feed.send(&request).await?;
-                let (status, _) = feed.receive_head().await?;
-                check("status of a feed", &200, &status)?;
-                Ok::<Connection, BenchError>(feed)
-            });
+            let opening = (0..left.min(CONNECTS)).map(|_| open_feed(server, path));
             for feed in futures_util::future::try_join_all(opening).await? {
                 tasks.spawn(listen(feed, sender.clone()));
                 left -= 1;
@@ -93,6 +85,16 @@ impl Listeners {
     }
 }
 
+/// A continuous feed that has begun its answer.
+pub async fn open_feed(server: &Server, path: &str) -> Result<Connection> {
+    let request = format!("{path}/_changes?feed=continuous&since=0&heartbeat=60000");
+    let mut feed = Connection::open_sized(server.process.address, READ_BYTES).await?;
+    feed.send(&http::get(&request)).await?;
+    let (status, _) = feed.receive_head().await?;
+    check("status of a feed", &200, &status)?;
+    Ok(feed)
+}
+
 async fn write(writer: &mut Connection, path: &str, number: usize) -> Result<()> {
     let body = format!("{{{}}}", documents::members(number));
     writer.expect(&http::put(&format!("{path}/write-{number}"), body.as_bytes())).await?;
@@ -107,7 +109,7 @@ async fn listen(mut feed: Connection, arrivals: mpsc::UnboundedSender<(usize, In
         let more = feed.receive_part(|part| {
             for byte in part {
                 if *byte == b'\n' {
-                    written.extend(number_of(&line));
+                    written.extend(http::number_behind(&line, MARK));
                     line.clear();
                 } else {
                     line.push(*byte);
@@ -122,14 +124,6 @@ async fn listen(mut feed: Connection, arrivals: mpsc::UnboundedSender<(usize, In
             return;
         }
     }
-}
-
-/// The number of the write that a line of the feed tells of.
-fn number_of(line: &[u8]) -> Option<usize> {
-    let at = line.windows(MARK.len()).position(|window| window == MARK)?;
-    let rest = line.get(at + MARK.len()..)?;
-    let digits = rest.split(|byte| *byte == b'"').next()?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Takes the memory that the first feed and the first write need: it is no listener's.

@@ -43,6 +43,14 @@ pub fn upload_head(path: &str, length: usize) -> Bytes {
     head("PUT", path, Some((BINARY, length))).into()
 }
 
+/// The number right behind the first `mark` in a line.
+pub fn number_behind(line: &[u8], mark: &[u8]) -> Option<usize> {
+    let at = line.windows(mark.len()).position(|window| window == mark)?;
+    let rest = line.get(at + mark.len()..)?;
+    let digits = rest.split(|byte| *byte == b'"').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// `text` as the value of a query parameter.
 pub fn in_query(text: &str) -> String {
     let encoded = text.bytes().map(|byte| match byte {

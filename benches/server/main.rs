@@ -5,11 +5,12 @@
 //! beside CouchDB's figures, the aims, and what the machine could do at best. Every workload
 //! checks what it got. Ends with status 1 where one failed; an aim that is missed is only shown.
 //!
-//! 5,000 listeners need as many open files: `ulimit -n 20000`.
+//! 10,000 listeners need as many open files: `ulimit -n 20000`.
 
 mod attachments;
 mod bench;
 mod bounds;
+mod burst;
 mod documents;
 mod error;
 mod feeds;
@@ -70,7 +71,7 @@ struct Arguments {
 
 type Workload = for<'a> fn(&'a mut Bench) -> LocalBoxFuture<'a, Result<()>>;
 
-const WORKLOADS: [(&str, Workload); 42] = [
+const WORKLOADS: [(&str, Workload); 43] = [
     ("disk_sync", |bench| async { bounds::disk_sync(bench) }.boxed_local()),
     ("memory_idle", |bench| footprint::memory_idle(bench).boxed_local()),
     ("get_document", |bench| reads::get_document(bench).boxed_local()),
@@ -87,6 +88,7 @@ const WORKLOADS: [(&str, Workload); 42] = [
     ("attachment_get_5kb", |bench| attachments::attachment_get_5kb(bench).boxed_local()),
     ("create_delete_database", |bench| writes::create_delete_database(bench).boxed_local()),
     ("listeners", |bench| feeds::listeners(bench).boxed_local()),
+    ("listeners_burst", |bench| burst::listeners_burst(bench).boxed_local()),
     ("disk_compacted", |bench| footprint::disk_compacted(bench).boxed_local()),
     ("many_databases", |bench| footprint::many_databases(bench).boxed_local()),
     ("memory_attachment", |bench| memory::memory_attachment(bench).boxed_local()),

@@ -22,6 +22,8 @@ pub struct Scale {
     pub huge_bulk_bytes: usize,
     pub huge_documents: usize,
     pub huge_listeners: usize,
+    /// Listeners that a burst of writes reaches.
+    pub burst_listeners: usize,
     pub databases: usize,
     /// Documents under the largest views.
     pub view_documents: usize,
@@ -45,6 +47,7 @@ impl Scale {
         huge_bulk_bytes: 100_000_000,
         huge_documents: 1_000_000,
         huge_listeners: 5_000,
+        burst_listeners: 10_000,
         databases: 100_000,
         view_documents: 1_000_000,
         jobs: 2_000,
@@ -64,6 +67,7 @@ impl Scale {
         huge_bulk_bytes: 40_000_000,
         huge_documents: 100_000,
         huge_listeners: 1_000,
+        burst_listeners: 1_000,
         databases: 5_000,
         view_documents: 100_000,
         jobs: 200,

@@ -25,6 +25,9 @@ use super::stream::PAGE_BYTES;
 /// Sequences up to which a plain page is read at once on the async worker: cheaper than another
 /// thread.
 const QUICK_SEQS: u64 = 128;
+/// Sequences by which a feed may be behind and yet share its pages with others: each then ends at
+/// the next multiple of [`QUICK_SEQS`], where all who are behind meet.
+const SHARED_SEQS: u64 = 8192;
 /// With documents a page may end anywhere; attachments can make one row very large.
 const PAGE_BYTES_MAX: usize = 4 * PAGE_BYTES;
 
@@ -117,6 +120,43 @@ impl Changes {
         };
         plain.then_some(form)
     }
+
+    /// Appends the next rows up to the first one at or behind a sequence.
+    fn page_until(
+        &mut self,
+        until: u64,
+        framing: &mut Framing,
+        out: &mut Vec<u8>,
+    ) -> Result<Progress, ApiError> {
+        let Self { feed, seq_interval, documents } = self;
+        let db = feed.cursor().db().clone();
+        let full = match feed.cursor().options().documents {
+            Documents::No => PAGE_BYTES,
+            Documents::Winner | Documents::WinnerWithConflicts => PAGE_BYTES_MAX,
+        };
+        let mut failed = None;
+        let reached = feed.cursor_mut().page(&mut |row| {
+            let says_seq = seq_interval.is_none_or(|interval| row.allowed % interval == 0);
+            let seq = says_seq.then(|| db.seq(row.seq));
+            framing.open_row(out);
+            failed = write_row(out, &db, row, seq, *documents).err();
+            framing.close_row(out, seq);
+            let stop = failed.is_some() || out.len() >= full || row.seq >= until;
+            if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        Ok(match reached.map_err(changes_error)? {
+            Reached::PageEnd => Progress::More,
+            // Backward there is nothing to wait for.
+            Reached::PassEnd if feed.cursor().options().direction == Direction::Backward => {
+                Progress::Limit
+            }
+            Reached::PassEnd => Progress::PassEnd,
+            Reached::Limit => Progress::Limit,
+        })
+    }
 }
 
 impl Source for Changes {
@@ -136,17 +176,20 @@ impl Source for Changes {
         let (after, upto) = (cursor.last_seq(), cursor.upto());
         let Some(form) = self.shared_form(framing.kind) else { return Ok(None) };
         let db = cursor.db().clone();
-        if !self.is_quick() || db.followers() < 2 {
+        let behind = upto.saturating_sub(after);
+        if behind > SHARED_SEQS || db.followers() < 2 {
             return Ok(None);
         }
-        let key = PageKey { form, after, upto };
+        let until = if behind <= QUICK_SEQS { upto } else { (after / QUICK_SEQS + 1) * QUICK_SEQS };
+        let key = PageKey { form, after, upto: until };
         if let Some(SharedPage { bytes, reached }) = db.shared_pages().get(key) {
             self.feed.cursor_mut().skip_to(reached);
             let progress = if reached >= upto { Progress::PassEnd } else { Progress::More };
             return Ok(Some((bytes, progress)));
         }
         let mut out = Vec::new();
-        let progress = self.page(&mut framing.clone(), &mut out)?;
+        let stop = if until == upto { u64::MAX } else { until };
+        let progress = self.page_until(stop, &mut framing.clone(), &mut out)?;
         let bytes = Bytes::from(out);
         let reached = self.feed.cursor().last_seq();
         db.shared_pages().put(key, SharedPage { bytes: bytes.clone(), reached });
@@ -154,34 +197,7 @@ impl Source for Changes {
     }
 
     fn page(&mut self, framing: &mut Framing, out: &mut Vec<u8>) -> Result<Progress, ApiError> {
-        let Self { feed, seq_interval, documents } = self;
-        let db = feed.cursor().db().clone();
-        let full = match feed.cursor().options().documents {
-            Documents::No => PAGE_BYTES,
-            Documents::Winner | Documents::WinnerWithConflicts => PAGE_BYTES_MAX,
-        };
-        let mut failed = None;
-        let reached = feed.cursor_mut().page(&mut |row| {
-            let says_seq = seq_interval.is_none_or(|interval| row.allowed % interval == 0);
-            let seq = says_seq.then(|| db.seq(row.seq));
-            framing.open_row(out);
-            failed = write_row(out, &db, row, seq, *documents).err();
-            framing.close_row(out, seq);
-            let stop = failed.is_some() || out.len() >= full;
-            if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        Ok(match reached.map_err(changes_error)? {
-            Reached::PageEnd => Progress::More,
-            // Backward there is nothing to wait for.
-            Reached::PassEnd if feed.cursor().options().direction == Direction::Backward => {
-                Progress::Limit
-            }
-            Reached::PassEnd => Progress::PassEnd,
-            Reached::Limit => Progress::Limit,
-        })
+        self.page_until(u64::MAX, framing, out)
     }
 
     fn end(&mut self, framing: Framing, out: &mut Vec<u8>) -> Result<(), ApiError> {

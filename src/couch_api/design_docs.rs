@@ -1,16 +1,14 @@
 //! Design documents as what their functions belong to, and `/{db}/_design/{name}/_info`.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use axum::http::Method;
 use serde_json::json;
 
-use crate::database::{Database, Direction, IdRange};
+use crate::database::Database;
 use crate::design::Ddoc;
 use crate::document::DocId;
-use crate::document::id::DESIGN_PREFIX;
 use crate::views::ViewsError;
 
 use super::error::ApiError;
@@ -34,18 +32,9 @@ pub fn open(db: &Database, id: &DocId) -> Result<Arc<Ddoc>, ApiError> {
 /// # Errors
 /// Where they cannot be read.
 pub fn signatures(db: &Database) -> Result<HashSet<String>, ViewsError> {
-    let mut ids = Vec::new();
-    let range = IdRange::prefix(DESIGN_PREFIX);
-    db.scan_heads(&range, Direction::Forward, &mut |row| {
-        if !row.deleted {
-            ids.extend(DocId::parse(row.id));
-        }
-        ControlFlow::Continue(())
-    })?;
     let mut signatures = HashSet::new();
-    for id in ids {
-        let Some(ddoc) = db.design(&id)? else { continue };
-        signatures.insert(ddoc.signature().to_owned());
+    for id in db.design_ids()?.iter() {
+        signatures.extend(db.design(id)?.map(|ddoc| ddoc.signature().to_owned()));
     }
     Ok(signatures)
 }

@@ -21,20 +21,39 @@ use super::{Database, DatabaseError, IdRange};
 pub(super) struct Designs {
     cache: Arc<DesignCache>,
     epoch: AtomicU64,
-    validators: Mutex<Option<Validators>>,
+    all: Noted,
+    validators: Noted,
 }
 
-/// The design documents with a validation function, in the order of their ids, as of an epoch.
-#[derive(Debug)]
-struct Validators {
-    epoch: u64,
-    ids: Arc<[DocId]>,
+/// Some of the design documents, in the order of their ids, as of an epoch.
+#[derive(Debug, Default)]
+struct Noted(Mutex<Option<(u64, Arc<[DocId]>)>>);
+
+impl Noted {
+    fn get(&self, epoch: u64) -> Option<Arc<[DocId]>> {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.as_ref().filter(|(of, _)| *of == epoch).map(|(_, ids)| ids.clone())
+    }
+
+    /// What is noted, or what is found now.
+    fn get_or_find(
+        &self,
+        epoch: u64,
+        find: impl FnOnce() -> Result<Arc<[DocId]>, DatabaseError>,
+    ) -> Result<Arc<[DocId]>, DatabaseError> {
+        if let Some(ids) = self.get(epoch) {
+            return Ok(ids);
+        }
+        let ids = find()?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((epoch, ids.clone()));
+        Ok(ids)
+    }
 }
 
 impl Designs {
     pub(super) fn new(cache: Arc<DesignCache>) -> Self {
         let epoch = AtomicU64::new(cache.new_epoch());
-        Self { cache, epoch, validators: Mutex::default() }
+        Self { cache, epoch, all: Noted::default(), validators: Noted::default() }
     }
 
     fn epoch(&self) -> u64 {
@@ -45,19 +64,28 @@ impl Designs {
     pub(super) fn renew(&self) {
         self.epoch.store(self.cache.new_epoch(), Ordering::Release);
     }
-
-    fn validators(&self, epoch: u64) -> Option<Arc<[DocId]>> {
-        let known = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().filter(|known| known.epoch == epoch).map(|known| known.ids.clone())
-    }
-
-    fn note_validators(&self, epoch: u64, ids: Arc<[DocId]>) {
-        let mut known = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some(Validators { epoch, ids });
-    }
 }
 
 impl Database {
+    /// The design documents that are not deleted, in the order of their ids. Blocks where one of
+    /// them has changed since the last call.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn design_ids(&self) -> Result<Arc<[DocId]>, DatabaseError> {
+        self.designs.all.get_or_find(self.designs.epoch(), || {
+            let mut ids = Vec::new();
+            let all = IdRange::prefix(DESIGN_PREFIX);
+            self.scan_heads(&all, Direction::Forward, &mut |row| {
+                if !row.deleted {
+                    ids.extend(DocId::parse(row.id));
+                }
+                ControlFlow::Continue(())
+            })?;
+            Ok(ids.into())
+        })
+    }
+
     /// The winner of a design document that is not deleted, ready to be used. Blocks.
     pub fn design(&self, id: &DocId) -> Result<Option<Arc<Ddoc>>, DatabaseError> {
         let epoch = self.designs.epoch();
@@ -103,20 +131,13 @@ impl Database {
         if state.doc_count == 0 && state.doc_del_count == 0 {
             return true;
         }
-        self.designs.validators(self.designs.epoch()).is_some_and(|ids| ids.is_empty())
+        self.designs.validators.get(self.designs.epoch()).is_some_and(|ids| ids.is_empty())
     }
 
     /// The design documents whose functions are asked about a write, in the order of asking.
     pub(super) fn validators(&self) -> Result<Vec<Arc<Ddoc>>, DatabaseError> {
         let epoch = self.designs.epoch();
-        let ids = match self.designs.validators(epoch) {
-            Some(ids) => ids,
-            None => {
-                let ids = self.find_validators(epoch)?;
-                self.designs.note_validators(epoch, ids.clone());
-                ids
-            }
-        };
+        let ids = self.designs.validators.get_or_find(epoch, || self.find_validators(epoch))?;
         let mut ddocs = Vec::with_capacity(ids.len());
         for id in ids.iter() {
             ddocs.extend(self.design(id)?.filter(|ddoc| ddoc.validates()));
@@ -125,24 +146,16 @@ impl Database {
     }
 
     fn find_validators(&self, epoch: u64) -> Result<Arc<[DocId]>, DatabaseError> {
-        let mut ids = Vec::new();
-        let all = IdRange::prefix(DESIGN_PREFIX);
-        self.scan_heads(&all, Direction::Forward, &mut |row| {
-            if !row.deleted {
-                ids.extend(DocId::parse(row.id));
-            }
-            ControlFlow::Continue(())
-        })?;
         let mut validating = Vec::new();
-        for id in ids {
-            let Some(winner) = self.winner(&id)?.filter(|winner| !winner.deleted) else {
+        for id in self.design_ids()?.iter() {
+            let Some(winner) = self.winner(id)?.filter(|winner| !winner.deleted) else {
                 continue;
             };
             let ddoc = self.load_design(&winner)?;
             if ddoc.validates() {
                 let bytes = winner.body.len() + ddoc.module_bytes();
                 self.designs.cache.put(self.number, epoch, ddoc, bytes);
-                validating.push(id);
+                validating.push(id.clone());
             }
         }
         Ok(validating.into())

@@ -1,14 +1,11 @@
 //! The indexes of a database, as the planner and `_index` see them.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::database::{Database, DatabaseError, Direction, IdRange};
+use crate::database::{Database, DatabaseError};
 use crate::design::Ddoc;
-use crate::document::DocId;
-use crate::document::id::DESIGN_PREFIX;
 use crate::mango::mapper::LANGUAGE;
 use crate::mango::selector::FieldPath;
 
@@ -118,17 +115,9 @@ impl IndexDefinition {
 /// # Errors
 /// Where they cannot be read.
 pub fn design_documents(db: &Database) -> Result<Vec<Arc<Ddoc>>, DatabaseError> {
-    let mut ids = Vec::new();
-    let range = IdRange::prefix(DESIGN_PREFIX);
-    db.scan_heads(&range, Direction::Forward, &mut |row| {
-        if !row.deleted {
-            ids.extend(DocId::parse(row.id));
-        }
-        ControlFlow::Continue(())
-    })?;
     let mut ddocs = Vec::new();
-    for id in ids {
-        ddocs.extend(db.design(&id)?.filter(|ddoc| ddoc.language() == LANGUAGE));
+    for id in db.design_ids()?.iter() {
+        ddocs.extend(db.design(id)?.filter(|ddoc| ddoc.language() == LANGUAGE));
     }
     Ok(ddocs)
 }

@@ -1,12 +1,14 @@
 //! Configuration from outside: a CouchDB `etc` folder, changes over HTTP, `settee config show`.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, text};
+use crate::users::eventually;
 
 /// As an installation of CouchDB has it, shortened; the password hash is that of `couch`.
 const DEFAULT_INI: &str = "\
@@ -168,4 +170,161 @@ fn a_disk_that_is_too_full_takes_no_more() {
     configure("enable", "false");
     stage.put("/db/a", &json!({}));
     assert_eq!(stage.ask("GET", "/db/_design/d/_view/v", None).status, 200);
+}
+
+/// The options of the table of documents that the store's engine wrote down last.
+fn engine_options(stage: &Stage) -> String {
+    let files = fs::read_dir(stage.folder().join("data/store")).unwrap();
+    let names = files.map(|file| file.unwrap().path());
+    let newest = names.filter(|path| path.to_str().unwrap().contains("OPTIONS-")).max();
+    let text = fs::read_to_string(newest.unwrap()).unwrap();
+    let (_, table) = text.split_once("[CFOptions \"bodies\"]").unwrap();
+    table.split("\n[").next().unwrap().to_owned()
+}
+
+#[test]
+fn files_are_compressed_as_asked_for() {
+    let stage = Stage::with(|folder| {
+        write(&folder.join("a.ini"), "[couchdb]\nfile_compression = none\n");
+        vec!["--config".to_owned(), folder.join("a.ini").to_str().unwrap().to_owned()]
+    });
+    let uses = |what: &str| engine_options(&stage).contains(&format!("  compression={what}\n"));
+    assert!(uses("kNoCompression"), "{}", engine_options(&stage));
+    let path = "/_node/_local/_config/couchdb/file_compression";
+    stage.put(path, &json!("deflate_9"));
+    assert!(uses("kZSTD") && engine_options(&stage).contains("level=9;"));
+    stage.put(path, &json!("snappy"));
+    assert!(uses("kLZ4Compression") && !uses("kZSTD"));
+    stage.put("/db/a", &json!({}));
+}
+
+#[test]
+fn data_lies_where_the_configuration_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let settee = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_settee"));
+        command.args(arguments).args(["--config", "a.ini"]).current_dir(folder.path());
+        command
+    };
+    write(&folder.path().join("a.ini"), "[couchdb]\ndatabase_dir = there/data\n");
+    let mut serve = settee(&["serve", "--port", "0", "--admin", "admin:pw"]);
+    let mut server = serve.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let ready = BufReader::new(server.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    assert!(ready.starts_with("settee is ready"), "{ready}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let data = folder.path().join("there/data");
+    assert!(data.join("store").is_dir() && data.join("local.ini").is_file());
+    assert!(!folder.path().join("data").exists());
+    let verified = settee(&["verify"]).output().unwrap();
+    assert!(verified.status.success(), "{verified:?}");
+    assert!(String::from_utf8_lossy(&verified.stdout).starts_with("3 databases"), "{verified:?}");
+}
+
+#[test]
+fn indexes_are_not_built_ahead_on_a_disk_that_is_rather_full() {
+    let stage = Stage::new();
+    let configure = |key: &str, value: &str| {
+        stage.put(&format!("/_node/_local/_config/disk_monitor/{key}"), &json!(value));
+    };
+    let built = |name: &str| {
+        let info = json(&stage, &format!("/db/_design/{name}/_info"));
+        info["view_index"]["update_seq"] != 0
+    };
+    let map = |name: &str| format!("function (doc) {{ emit('{name}'); }}");
+    let save = |name: &str| {
+        let ddoc = json!({"views": {"v": {"map": map(name)}}});
+        stage.put(&format!("/db/_design/{name}"), &ddoc);
+    };
+    // Every disk is fuller than this, and none than that.
+    configure("background_view_indexing_threshold", "0");
+    configure("interactive_view_indexing_threshold", "100");
+    configure("interactive_database_writes_threshold", "100");
+    configure("enable", "true");
+    save("full");
+    assert!(!built("full"));
+    configure("enable", "false");
+    save("free");
+    eventually("an index is built ahead", || built("free"));
+    assert!(!built("full"));
+    configure("enable", "true");
+    assert_eq!(stage.ask("GET", "/db/_design/full/_view/v", None).status, 200);
+    assert!(built("full"));
+}
+
+#[test]
+fn an_index_that_lacks_purges_for_long_is_told_of() {
+    let stage = Stage::new();
+    let told = "an index lacks purges of its database";
+    let compact = || {
+        assert_eq!(stage.ask("POST", "/db/_compact", Some(&json!({}))).status, 202);
+    };
+    let purge = |id: &str| {
+        let rev = stage.put(&format!("/db/{id}"), &json!({}))["rev"].clone();
+        let response = stage.ask("POST", "/db/_purge", Some(&json!({id: [rev]})));
+        assert_eq!(response.status, 201, "{}", text(&response));
+    };
+    let map = json!({"views": {"v": {"map": "function (doc) { emit(null, null); }"}}});
+    stage.put("/db/_design/d", &map);
+    assert_eq!(stage.ask("GET", "/db/_design/d/_view/v", None).status, 200);
+    purge("a");
+    stage.put("/_node/_local/_config/log/level", &json!("info"));
+    // Not for long yet.
+    compact();
+    stage.put("/_node/_local/_config/purge/index_lag_warn_seconds", &json!("0"));
+    eventually("the log tells of the index", || {
+        compact();
+        stage.log().contains(told)
+    });
+    assert!(
+        stage.log().contains("db.name=db") || stage.log().contains("\"db\""),
+        "{}",
+        stage.log()
+    );
+    let times = || stage.log().matches(told).count();
+    // Once it has been asked it lacks nothing.
+    assert_eq!(stage.ask("GET", "/db/_design/d/_view/v", None).status, 200);
+    eventually("no compaction is under way", || json(&stage, "/db")["compact_running"] == false);
+    let before = times();
+    compact();
+    stage.put("/_node/_local/_config/purge/index_lag_warn_seconds", &json!("86400"));
+    purge("b");
+    compact();
+    eventually("no compaction is under way", || json(&stage, "/db")["compact_running"] == false);
+    assert_eq!(times(), before);
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    for (engine, is_told) in [("spidermonkey", false), ("quickjs", false), ("v8", true)] {
+        let ini = folder.path().join("a.ini");
+        write(&ini, &format!("[couchdb]\njs_engine = {engine}\n"));
+        let (_, warnings) = show(folder.path(), &["--config", ini.to_str().unwrap()]);
+        let told = warnings.contains("[couchdb] js_engine is not spidermonkey or quickjs");
+        assert_eq!(told, is_told, "{engine}: {warnings}");
+    }
+}
+
+#[test]
+fn functions_wait_where_few_may_run() {
+    let stage = Stage::new();
+    let set = |key: &str| {
+        stage.put(&format!("/_node/_local/_config/query_server_config/{key}"), &json!("1"));
+    };
+    set("os_process_limit");
+    set("os_process_soft_limit");
+    let spin = "function () { var n = 0; while (n < 2e6) n++; return 'done'; }";
+    stage.put("/db/_design/d", &json!({"shows": {"a": spin, "b": "function () { return 'b'; }"}}));
+    let ask = |name: &str| {
+        let response = stage.ask("GET", &format!("/db/_design/d/_show/{name}"), None);
+        (response.status, text(&response))
+    };
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(|| ask("a"))).collect();
+        for one in asked {
+            assert_eq!(one.join().unwrap(), (200, "done".to_owned()));
+        }
+    });
+    assert_eq!(ask("b"), (200, "b".to_owned()));
 }

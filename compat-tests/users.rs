@@ -98,6 +98,18 @@ pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
+fn a_users_database_that_a_replication_makes_has_its_rules_too() {
+    let stage = Stage::new();
+    assert_eq!(stage.ask("DELETE", "/_users", None).status, 200);
+    let wanted = json!({"source": "db", "target": "_users", "create_target": true});
+    let response = stage.ask("POST", "/_replicate", Some(&wanted));
+    assert_eq!(response.status, 200, "{}", text(&response));
+    assert_eq!(stage.ask("GET", "/_users/_design/_auth", None).status, 200);
+    let bad = stage.ask("PUT", "/_users/org.couchdb.user:x", Some(&json!({"name": "x"})));
+    assert_eq!(bad.status, 403, "{}", text(&bad));
+}
+
+#[test]
 fn documents_become_accounts() {
     let stage = stage();
     let document = get(&stage, Who::Admin, &path_of("bob")).json;

@@ -16,8 +16,10 @@ use crate::views::Views;
 mod apply;
 pub mod backup;
 mod clock;
+mod compaction;
 pub mod control;
 mod disk;
+mod global_changes;
 mod jwks;
 pub mod log;
 pub mod process;
@@ -62,7 +64,8 @@ impl App {
         let stopping = || self.stopping.clone();
         let peruser = self.peruser.clone().drive(stopping());
         let disk = self.watch_disk(stopping());
-        tokio::join!(self.replicator.drive(stopping()), peruser, disk);
+        let global_changes = self.write_global_changes(stopping());
+        tokio::join!(self.replicator.drive(stopping()), peruser, disk, global_changes);
     }
 }
 

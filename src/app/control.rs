@@ -157,7 +157,7 @@ impl super::App {
             let compacted = DatabaseName::parse(&name)
                 .map_err(|error| error.to_string())
                 .and_then(|name| self.registry.get(&name).map_err(|error| error.to_string()))
-                .and_then(|db| db.compact().map_err(|error| error.to_string()));
+                .and_then(|db| self.compact_database(&db).map_err(|error| error.to_string()));
             compacted.map_err(|error| format!("{name}: {error}"))?;
         }
         if all {

@@ -31,10 +31,13 @@ impl App {
     pub(super) fn check_disk(&self, settings: &DiskMonitorSettings) {
         let used = if settings.enable { used_percent(&self.scratch) } else { None };
         let is_above = |threshold: u64| used.is_some_and(|used| used > threshold);
-        self.registry.limits().set_disk_full(
+        let limits = self.registry.limits();
+        limits.set_disk_full(
             is_above(settings.interactive_database_writes_threshold),
             is_above(settings.interactive_view_indexing_threshold),
         );
+        limits
+            .set_disk_full_for_builds_ahead(is_above(settings.background_view_indexing_threshold));
     }
 }
 

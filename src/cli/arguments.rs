@@ -8,7 +8,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{StartOptions, Storage};
-use crate::config::{LogFormat, LogLevel, LogSettings, Override, Settings};
+use crate::config::{self, ConfigError, LogFormat, LogLevel, LogSettings, Override, Settings};
 
 use super::config_show::Show;
 use super::export::Export;
@@ -75,12 +75,37 @@ pub enum ConfigCommand {
     Show(Box<Show>),
 }
 
+/// The data folder that a command is about.
+#[derive(Debug, Args)]
+pub struct DataDir {
+    /// Folder of databases and local.ini [default: database_dir of --config, or ./data]
+    #[arg(long, value_name = "DIR", env = "SETTEE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// An ini file, or a folder of them such as CouchDB's etc, to read before the data folder's
+    /// local.ini; may be given several times
+    #[arg(long, value_name = "FILE.ini|DIR", env = "SETTEE_CONFIG", value_delimiter = ',')]
+    config: Vec<PathBuf>,
+}
+
+impl DataDir {
+    /// The folder.
+    ///
+    /// # Errors
+    /// Where a configuration file cannot be read.
+    pub fn folder(&self) -> Result<PathBuf, ConfigError> {
+        let folder = match &self.data_dir {
+            Some(folder) => Some(folder.clone()),
+            None => config::database_dir(&self.config)?,
+        };
+        Ok(folder.unwrap_or_else(|| PathBuf::from("./data")))
+    }
+}
+
 /// `settee serve`.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Folder of databases and local.ini
-    #[arg(long, value_name = "DIR", env = "SETTEE_DATA_DIR", default_value = "./data")]
-    pub data_dir: PathBuf,
+    #[command(flatten)]
+    data: DataDir,
     /// Address to listen at: an IP address, `localhost` or `any` [default: 127.0.0.1]
     #[arg(long, value_name = "ADDR", env = "SETTEE_BIND", value_parser = bind_address)]
     pub bind: Option<IpAddr>,
@@ -90,10 +115,6 @@ pub struct Serve {
     /// A server admin's account
     #[arg(long, value_name = "NAME:PASSWORD", env = "SETTEE_ADMIN", hide_env_values = true)]
     pub admin: Option<Admin>,
-    /// An ini file, or a folder of them such as CouchDB's etc, to read before the data folder's
-    /// local.ini; may be given several times
-    #[arg(long, value_name = "FILE.ini|DIR", env = "SETTEE_CONFIG", value_delimiter = ',')]
-    pub config: Vec<PathBuf>,
     /// Where databases are kept
     #[arg(long, value_name = "KIND", env = "SETTEE_STORAGE", default_value = "rocksdb")]
     pub storage: StorageKind,
@@ -199,11 +220,15 @@ impl Serve {
     }
 
     /// What the app is started with. Flags and variables win over every file.
-    pub fn start_options(&self) -> StartOptions {
+    ///
+    /// # Errors
+    /// Where a configuration file cannot be read.
+    pub fn start_options(&self) -> Result<StartOptions, ConfigError> {
         let mut overrides = Vec::new();
         let mut set = |section: &str, key: &str, value: Option<String>| {
             overrides.extend(value.map(|value| Override::new(section, key, value)));
         };
+        set("couchdb", "database_dir", self.data.data_dir.as_deref().map(text));
         set("chttpd", "bind_address", self.bind.map(|address| address.to_string()));
         set("chttpd", "port", self.port.map(|port| port.to_string()));
         set("log", "level", self.log_level.as_ref().map(|level| level.word.clone()));
@@ -219,15 +244,15 @@ impl Serve {
         if let Some(Admin { name, password }) = self.admin.clone().or(couchdb) {
             set("admins", &name, Some(password));
         }
-        StartOptions {
-            data_dir: self.data_dir.clone(),
-            config_files: self.config.clone(),
+        Ok(StartOptions {
+            data_dir: self.data.folder()?,
+            config_files: self.data.config.clone(),
             overrides,
             storage: match self.storage {
                 StorageKind::RocksDb => Storage::RocksDb,
                 StorageKind::Memory => Storage::Memory,
             },
-        }
+        })
     }
 }
 
@@ -247,12 +272,13 @@ mod tests {
     #[test]
     fn flags_become_settings() {
         let check = |arguments: &str, expect: &[(&str, &str, &str)]| {
-            let options = parse(arguments).unwrap().start_options();
+            let options = parse(arguments).unwrap().start_options().unwrap();
             let expect =
                 expect.iter().map(|(section, key, value)| Override::new(*section, *key, *value));
             assert_eq!(options.overrides, expect.collect::<Vec<_>>(), "{arguments}");
         };
         check("", &[]);
+        check("--data-dir d", &[("couchdb", "database_dir", "d")]);
         check("--port 0", &[("chttpd", "port", "0")]);
         check("--bind any", &[("chttpd", "bind_address", "0.0.0.0")]);
         check("--bind ::1", &[("chttpd", "bind_address", "::1")]);
@@ -290,12 +316,35 @@ mod tests {
 
     #[test]
     fn the_rest() {
-        let options = parse("--storage memory --config a.ini --config b.ini").unwrap();
-        let options = options.start_options();
+        let options = parse("--storage memory --data-dir d --config a.ini --config b.ini").unwrap();
+        let options = options.start_options().unwrap();
         assert_eq!(options.storage, Storage::Memory);
         assert_eq!(options.config_files, [PathBuf::from("a.ini"), PathBuf::from("b.ini")]);
-        assert_eq!(options.data_dir, PathBuf::from("./data"));
-        assert_eq!(parse("").unwrap().start_options().storage, Storage::RocksDb);
+        assert_eq!(parse("").unwrap().start_options().unwrap().storage, Storage::RocksDb);
+    }
+
+    #[test]
+    fn where_data_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let ini = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let a = ini("a.ini", "[couchdb]\ndatabase_dir = /a\n");
+        let b = ini("b.ini", "[couchdb]\ndatabase_dir = b\n");
+        let none = ini("none.ini", "[couchdb]\ndatabase_dir =\n");
+        for (arguments, expect) in [
+            (String::new(), "./data"),
+            (format!("--config {a}"), "/a"),
+            (format!("--config {a} --config {b}"), "b"),
+            (format!("--config {a} --config {none}"), "./data"),
+            (format!("--config {a} --data-dir d"), "d"),
+        ] {
+            let found = parse(&arguments).unwrap().start_options().unwrap().data_dir;
+            assert_eq!(found, PathBuf::from(expect), "{arguments}");
+        }
+        assert!(parse("--config none/such.ini").unwrap().start_options().is_err());
     }
 
     #[test]

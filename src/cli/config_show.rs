@@ -37,7 +37,7 @@ pub enum ShowError {
 
 /// Prints the settings. `matches` are those of the whole command line.
 pub fn run(show: &Show, matches: &ArgMatches) -> Result<(), ShowError> {
-    let options = show.serve.start_options();
+    let options = show.serve.start_options()?;
     let sources = Sources {
         paths: options.config_files,
         local_ini: Some(options.data_dir.join("local.ini")),
@@ -95,6 +95,7 @@ fn origin(setting: &Effective, matches: &ArgMatches) -> String {
         Origin::File(path) => path.display().to_string(),
         Origin::Override => {
             let arguments: &[&str] = match (setting.section.as_str(), setting.key.as_str()) {
+                ("couchdb", "database_dir") => &["data_dir"],
                 ("admins", _) => &["admin", "couchdb_user"],
                 ("log", "level") => &["log_level"],
                 ("log", "format") => &["log_format"],

@@ -41,13 +41,14 @@ pub fn run(arguments: &Serve) -> Result<(), ServeError> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
-    let Started { app, new_admin } = app::start(&arguments.start_options())?;
+    let options = arguments.start_options().map_err(StartError::from)?;
+    let Started { app, new_admin } = app::start(&options)?;
     if let Some(admin) = new_admin {
         // At once: the password is stored nowhere, and what follows may fail.
         introduce(&admin)?;
     }
     let runtime = Runtime::new()?;
-    let served = runtime.block_on(serve(app, arguments.data_dir.clone()));
+    let served = runtime.block_on(serve(app, options.data_dir));
     runtime.shutdown_timeout(LAST_WORK_TIME_MAX);
     served
 }

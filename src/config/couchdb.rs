@@ -20,6 +20,19 @@ pub enum MaintenanceMode {
     NoLoadBalancer,
 }
 
+/// How the store's files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileCompression {
+    None,
+    /// CouchDB's default: the one that is good for most.
+    Snappy,
+    /// With its level, 1 to 9.
+    Deflate(u8),
+    /// LZ4 or Zstandard for all files, which CouchDB does not have.
+    Lz4,
+    Zstd,
+}
+
 /// `[couchdb]`.
 #[derive(Debug, Clone)]
 pub struct CouchdbSettings {
@@ -31,6 +44,9 @@ pub struct CouchdbSettings {
     pub max_attachment_size: Option<u64>,
     /// In bytes; `None` is infinity.
     pub max_document_id_length: Option<u64>,
+    /// In bytes; 0: there is no limit.
+    pub max_partition_size: u64,
+    pub file_compression: FileCompression,
     pub default_security: DefaultSecurity,
     pub users_db_security_editable: bool,
     pub maintenance_mode: MaintenanceMode,
@@ -47,11 +63,22 @@ pub struct CouchdbSettings {
 impl CouchdbSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let mut section = reader.section(&["couchdb"]);
+        // Both mean the engine that there is; whoever names another is told.
+        section.parsed("js_engine", (), "spidermonkey or quickjs", |engine| {
+            matches!(engine, "spidermonkey" | "quickjs").then_some(())
+        });
         Self {
             uuid: section.text("uuid").map(str::to_owned),
             max_document_size: section.number("max_document_size", 8_000_000, 0..=u64::MAX),
             max_attachment_size: section.limit("max_attachment_size", Some(1 << 30)),
             max_document_id_length: section.limit("max_document_id_length", None),
+            max_partition_size: section.number("max_partition_size", 10 << 30, 0..=u64::MAX),
+            file_compression: section.parsed(
+                "file_compression",
+                FileCompression::Snappy,
+                "none, snappy, deflate_1 to deflate_9, lz4 or zstd",
+                file_compression,
+            ),
             default_security: section.parsed(
                 "default_security",
                 DefaultSecurity::AdminOnly,
@@ -86,6 +113,19 @@ fn default_security(text: &str) -> Option<DefaultSecurity> {
         "admin_only" => Some(DefaultSecurity::AdminOnly),
         "everyone" | "admin_local" => Some(DefaultSecurity::Everyone),
         _ => None,
+    }
+}
+
+fn file_compression(text: &str) -> Option<FileCompression> {
+    match text {
+        "none" => Some(FileCompression::None),
+        "snappy" => Some(FileCompression::Snappy),
+        "lz4" => Some(FileCompression::Lz4),
+        "zstd" => Some(FileCompression::Zstd),
+        text => {
+            let level = text.strip_prefix("deflate_")?.parse().ok()?;
+            (1..=9).contains(&level).then_some(FileCompression::Deflate(level))
+        }
     }
 }
 

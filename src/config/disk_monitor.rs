@@ -2,11 +2,12 @@
 
 use super::reader::Reader;
 
-/// `[disk_monitor]`, in percent of the file system. Nothing is indexed in the background here, so
-/// the threshold for that has no meaning.
+/// `[disk_monitor]`, in percent of the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskMonitorSettings {
     pub enable: bool,
+    /// Above it indexes are not built unless somebody waits for them.
+    pub background_view_indexing_threshold: u64,
     /// Above it indexes are not updated.
     pub interactive_view_indexing_threshold: u64,
     /// Above it documents are not written.
@@ -18,6 +19,11 @@ impl DiskMonitorSettings {
         let mut section = reader.section(&["disk_monitor"]);
         Self {
             enable: section.boolean("enable", false),
+            background_view_indexing_threshold: section.number(
+                "background_view_indexing_threshold",
+                80,
+                0..=100,
+            ),
             interactive_view_indexing_threshold: section.number(
                 "interactive_view_indexing_threshold",
                 90,

@@ -60,6 +60,23 @@ impl Sources {
     }
 }
 
+/// Where `[couchdb] database_dir` of these files and folders says that data lies. It cannot stand
+/// in the data folder's own file.
+///
+/// # Errors
+/// Where a file cannot be read.
+pub fn database_dir(paths: &[PathBuf]) -> Result<Option<PathBuf>, ConfigError> {
+    let mut found = None;
+    for path in files::expand(paths)? {
+        for entry in ini::parse(&persist::read(&path, Missing::IsError)?) {
+            if entry.section == "couchdb" && entry.key == "database_dir" {
+                found = entry.value.filter(|folder| !folder.is_empty()).map(PathBuf::from);
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Every key that is known or set, by section and name, and what is wrong with the settings.
 /// Nothing is written.
 ///

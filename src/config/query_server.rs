@@ -27,6 +27,10 @@ pub struct QueryServerSettings {
     /// The most rows that a query of a view gives, and of one partition of a view.
     pub query_limit: Option<u64>,
     pub partition_query_limit: Option<u64>,
+    /// The most programs of one kind that run at once.
+    pub os_process_limit: u64,
+    /// The most programs that are kept ready.
+    pub os_process_soft_limit: u64,
     /// How long a program that nobody calls is kept ready.
     pub os_process_idle_limit: Duration,
 }
@@ -60,6 +64,12 @@ impl QueryServerSettings {
             }),
             query_limit,
             partition_query_limit,
+            os_process_limit: section.number("os_process_limit", 100, 1..=u64::from(u32::MAX)),
+            os_process_soft_limit: section.number(
+                "os_process_soft_limit",
+                100,
+                0..=u64::from(u32::MAX),
+            ),
             os_process_idle_limit: Duration::from_secs(section.number(
                 "os_process_idle_limit",
                 300,

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::reader::Reader;
 use super::{
     AttachmentsSettings, AuthCacheSettings, AuthSettings, ChttpdSettings, ClusterSettings,
-    CorsSettings, CouchdbSettings, CspSettings, DiskMonitorSettings, FrameOptions, JwtSettings,
-    LimitsSettings, LockoutSettings, LogSettings, MangoSettings, MonitoringSettings,
-    PasswordsCacheSettings, PeruserSettings, PurgeSettings, QueryServerSettings,
-    ReplicatorSettings, SslSettings, UuidsSettings, Values, VhostsSettings, Warning, catalogue,
+    CorsSettings, CouchdbSettings, CspSettings, DiskMonitorSettings, FrameOptions,
+    GlobalChangesSettings, JwtSettings, LimitsSettings, LockoutSettings, LogSettings,
+    MangoSettings, MonitoringSettings, PasswordsCacheSettings, PeruserSettings, PurgeSettings,
+    QueryServerSettings, ReplicatorSettings, SslSettings, UuidsSettings, Values, VhostsSettings,
+    Warning, catalogue,
 };
 
 /// What the server obeys. A value of this type never changes.
@@ -46,6 +47,7 @@ pub struct Settings {
     pub log: LogSettings,
     pub mango: MangoSettings,
     pub disk_monitor: DiskMonitorSettings,
+    pub global_changes: GlobalChangesSettings,
     /// `[prometheus]` and `[stats]`.
     pub monitoring: MonitoringSettings,
     /// `[admins]`: account name to password hash.
@@ -94,6 +96,7 @@ impl Settings {
             log: LogSettings::read(reader),
             mango: MangoSettings::read(reader),
             disk_monitor: DiskMonitorSettings::read(reader),
+            global_changes: GlobalChangesSettings::read(reader),
             monitoring: MonitoringSettings::read(reader),
             admins,
             vendor,

@@ -6,7 +6,6 @@ use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use crate::auth::UserCtx;
 use crate::blocking;
 use crate::database::{Base, Database, Edit, EditAttachment, Source};
 use crate::document::incoming::{self, Limits};
@@ -48,7 +47,7 @@ pub async fn put(mut request: Request, db: Arc<Database>, id: DocId, name: Strin
         }
     };
     let attachment = compress::store(sink, body).await?;
-    let answered = parent.save(&db, &request.user, &id, &name, Some(attachment)).await?;
+    let answered = parent.save(&request, &db, &id, &name, Some(attachment)).await?;
     let path = [db.name().as_str(), id.as_str(), &name].map(encode_segment).join("/");
     let location = format!("{}/{path}", request.base_url());
     Ok(respond::with(answered.respond(StatusCode::CREATED), header::LOCATION, &location))
@@ -65,7 +64,7 @@ pub async fn delete(request: Request, db: Arc<Database>, id: DocId, name: String
     if !parent.attachments.iter().any(|attachment| attachment.name == name) {
         return Err(ApiError::not_found(MISSING_ATTACHMENT));
     }
-    let answered = parent.save(&db, &request.user, &id, &name, None).await?;
+    let answered = parent.save(&request, &db, &id, &name, None).await?;
     Ok(answered.respond(StatusCode::OK))
 }
 
@@ -161,8 +160,8 @@ impl Parent {
     /// goes.
     async fn save(
         self,
+        request: &Request,
         db: &Arc<Database>,
-        user: &UserCtx,
         id: &DocId,
         name: &str,
         new: Option<EditAttachment>,
@@ -176,8 +175,8 @@ impl Parent {
             body_term: self.body_term,
             attachments: new.into_iter().chain(kept).collect(),
         };
-        let outcomes = writing::write(db, user, vec![edit]).await?;
-        maybe_compact(db);
+        let outcomes = writing::write(db, &request.user, vec![edit]).await?;
+        maybe_compact(&request.app, db);
         let rev = writing::saved(id, outcomes)?;
         Ok(Answered::Saved { id: id.clone(), rev, deleted: false })
     }

@@ -122,7 +122,7 @@ pub async fn bulk_docs(mut request: Request, db: Arc<Database>, role: Role) -> A
         part.judge_designs(&request, &db, role).await?;
         part.write(&request, &db, &mut out).await?;
     }
-    documents_write::maybe_compact(&db);
+    documents_write::maybe_compact(&request.app, &db);
     out.extend_from_slice(b"]\n");
     Ok(respond::json_bytes(StatusCode::CREATED, out))
 }
@@ -324,6 +324,10 @@ fn write_edit(
         }
         EditOutcome::Conflict => Ok(write_refusal(out, named, &ApiError::Conflict)),
         EditOutcome::Refused(error) => Ok(write_refusal(out, named, &error.into())),
+        EditOutcome::PartitionOverflow => {
+            let error = ApiError::PartitionOverflow(named.id.to_string());
+            Ok(write_refusal(out, named, &error))
+        }
         // CouchDB refuses the request as a whole; what it has written by then stays.
         EditOutcome::MissingStub { name } => {
             Err(ApiError::MissingStub { id: named.id.to_string(), name })

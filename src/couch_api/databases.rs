@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 
 use crate::app::now_s;
 use crate::blocking;
-use crate::database::{Admitted, CreateOptions, Database, DatabaseError, DatabaseName};
+use crate::database::{CreateOptions, Database, DatabaseName};
 use crate::document::encode::write_string;
 use crate::http::path::encode_segment;
-use crate::users::missing_auth_design;
 
 use super::documents_write::{self, Answered};
 use super::error::ApiError;
@@ -37,25 +36,9 @@ pub async fn create(request: Request) -> Answer {
     };
     let location = format!("{}/{}", request.base_url(), encode_segment(name.as_str()));
     let options = CreateOptions { partitioned, q, created_s: now_s() };
-    let users_database = request.settings.auth.users_database().to_owned();
     let app = request.app.clone();
-    let created = blocking::run("create database", move || {
-        app.registry.create(&name, options)?;
-        if name.as_str() == users_database {
-            put_auth_design(&app.registry.get(&name)?)?;
-        }
-        Ok::<_, DatabaseError>(())
-    });
-    created.await??;
+    blocking::run("create database", move || app.registry.create(&name, options)).await??;
     Ok(respond::with(respond::ok_true(StatusCode::CREATED)?, header::LOCATION, &location))
-}
-
-/// A users database is born with its rules.
-fn put_auth_design(db: &Arc<Database>) -> Result<(), DatabaseError> {
-    match missing_auth_design(db)? {
-        Some(edit) => db.edit(Admitted::by_server(vec![edit]))?.wait().map(drop),
-        None => Ok(()),
-    }
 }
 
 /// A number of shards or copies.

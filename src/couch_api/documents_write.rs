@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 
+use crate::app::SharedApp;
 use crate::blocking;
 use crate::config::Settings;
 use crate::database::{Base, Database, Edit, EditAttachment};
@@ -170,7 +171,7 @@ impl Write {
             return Ok(Answered::Accepted { id });
         }
         let outcomes = blocking::settle(reply).await?;
-        maybe_compact(db);
+        maybe_compact(&request.app, db);
         let rev = writing::saved(&id, outcomes)?;
         if !deleted {
             build_ahead(&request.app, db, &id);
@@ -180,11 +181,11 @@ impl Write {
 }
 
 /// Compacts in the background once more is obsolete than alive.
-pub fn maybe_compact(db: &Arc<Database>) {
+pub fn maybe_compact(app: &SharedApp, db: &Arc<Database>) {
     if db.wants_compaction() {
-        let db = db.clone();
+        let (app, db) = (app.clone(), db.clone());
         blocking::start("compact", move || {
-            if let Err(error) = db.compact() {
+            if let Err(error) = app.compact_database(&db) {
                 tracing::warn!(db.name = %db.name(), %error, "compaction failed");
             }
         });
@@ -196,7 +197,7 @@ pub fn maybe_compact(db: &Arc<Database>) {
 /// # Errors
 /// 400 `invalid_design_doc`, `compilation_error`.
 pub async fn check_design(
-    app: &crate::app::SharedApp,
+    app: &SharedApp,
     db: &Arc<Database>,
     id: &DocId,
     incoming: &Incoming,

@@ -80,6 +80,8 @@ pub enum ApiError {
     UriTooLong,
     #[error("Invalid attachment stub in {id} for {name}")]
     MissingStub { id: String, name: String },
+    #[error("Partition limit exceeded due to update on '{0}'")]
+    PartitionOverflow(String),
     #[error("Requested range not satisfiable")]
     RangeNotSatisfiable,
     #[error("{reason}")]
@@ -255,6 +257,7 @@ impl ApiError {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "too_long"),
             Self::MissingStub { .. } => (StatusCode::PRECONDITION_FAILED, "missing_stub"),
+            Self::PartitionOverflow(_) => (StatusCode::FORBIDDEN, "partition_overflow"),
             Self::RangeNotSatisfiable => {
                 (StatusCode::RANGE_NOT_SATISFIABLE, "requested_range_not_satisfiable")
             }

@@ -43,9 +43,9 @@ pub fn compact(request: &Request, db: &Arc<Database>, role: Role) -> Answer {
         });
         return respond::ok_true(StatusCode::ACCEPTED);
     }
-    let db = db.clone();
+    let (app, db) = (request.app.clone(), db.clone());
     blocking::start("compact", move || {
-        if let Err(error) = db.compact() {
+        if let Err(error) = app.compact_database(&db) {
             tracing::warn!(db.name = %db.name(), %error, "compaction failed");
         }
     });

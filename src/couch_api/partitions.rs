@@ -1,14 +1,12 @@
 //! `/{db}/_partition/{p}` and what can be asked of one partition.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::blocking;
-use crate::database::{Database, DatabaseError, Direction, IdRange};
-use crate::document::{DocId, Rev};
+use crate::database::{Database, DatabaseError};
 use crate::metrics;
 
 use super::all_docs;
@@ -17,9 +15,6 @@ use super::mango;
 use super::request::Request;
 use super::respond::{self, Answer};
 use super::router::{self, Role};
-
-/// Documents whose sizes are read at once.
-const BATCH: usize = 500;
 
 /// Everything below `/{db}/_partition`.
 pub async fn partition(request: Request, db: Arc<Database>, role: Role) -> Answer {
@@ -77,33 +72,13 @@ fn within(mut request: Request, partition: &str) -> Result<Request, ApiError> {
 }
 
 fn info(db: &Database, name: &str) -> Result<Value, DatabaseError> {
-    let (mut live, mut deleted, mut winners) = (0u64, 0u64, Vec::new());
-    let ids = IdRange::prefix(&format!("{name}:"));
-    db.scan_heads(&ids, Direction::Forward, &mut |row| {
-        *(if row.deleted { &mut deleted } else { &mut live }) += 1;
-        if let Ok(id) = DocId::parse(row.id) {
-            winners.push((id, row.rev));
-        }
-        ControlFlow::Continue(())
-    })?;
-    let mut bytes = 0u64;
-    for batch in winners.chunks(BATCH) {
-        bytes += external_bytes(db, batch)?;
-    }
+    let partition = db.partition(name)?;
+    let bytes = partition.external_bytes;
     Ok(json!({
         "db_name": db.name().as_str(),
         "sizes": {"active": bytes, "external": bytes},
         "partition": name,
-        "doc_count": live,
-        "doc_del_count": deleted,
+        "doc_count": partition.doc_count,
+        "doc_del_count": partition.doc_del_count,
     }))
-}
-
-fn external_bytes(db: &Database, winners: &[(DocId, Rev)]) -> Result<u64, DatabaseError> {
-    let documents = db.revisions(winners)?;
-    let size = |document: &crate::document::Document| {
-        let attachments: u64 = document.attachments.iter().map(|att| att.encoded_length).sum();
-        document.body.len() as u64 + attachments
-    };
-    Ok(documents.iter().flatten().map(size).sum())
 }

@@ -53,6 +53,7 @@ pub fn saved(id: &DocId, outcomes: Vec<EditOutcome>) -> Result<Rev, ApiError> {
         Some(EditOutcome::MissingStub { name }) => {
             Err(ApiError::MissingStub { id: id.to_string(), name })
         }
+        Some(EditOutcome::PartitionOverflow) => Err(ApiError::PartitionOverflow(id.to_string())),
         Some(EditOutcome::Conflict) | None => Err(ApiError::Conflict),
     }
 }

@@ -93,6 +93,8 @@ pub enum EditOutcome {
     MissingStub {
         name: String,
     },
+    /// The document would grow in a partition that is full.
+    PartitionOverflow,
 }
 
 /// A write of a `_local` document: the last one wins, whatever revision it names.

@@ -4,8 +4,9 @@
 //! only rows below the oldest event that is still on its way.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -13,6 +14,9 @@ use crate::storage::values::{Event, EventKind};
 use crate::storage::{Batch, Direction, Engine, KeyRange, StorageError, Table, keys};
 
 use super::DatabaseError;
+
+/// The database in which CouchDB keeps what happens to databases; its own updates are no events.
+pub const GLOBAL_CHANGES: &str = "_global_changes";
 
 /// A row of `_db_updates`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub(super) struct Events {
     engine: Arc<dyn Engine>,
     numbers: Mutex<Numbers>,
     visible: watch::Sender<u64>,
+    /// What happened since it was last taken, where somebody wants to know.
+    untold: Mutex<Option<BTreeSet<(EventKind, String)>>>,
 }
 
 /// An event whose batch has not committed yet; dropping it lets later events be seen.
@@ -41,6 +47,17 @@ pub(super) struct Events {
 pub(super) struct PendingEvent<'a> {
     events: &'a Events,
     pub(super) seq: u64,
+    name: &'a str,
+    kind: EventKind,
+}
+
+impl PendingEvent<'_> {
+    /// The batch has committed.
+    pub(super) fn committed(self) {
+        if let Some(untold) = self.events.lock_untold().as_mut() {
+            untold.insert((self.kind, self.name.to_owned()));
+        }
+    }
 }
 
 impl Drop for PendingEvent<'_> {
@@ -67,22 +84,50 @@ impl Events {
         let range = keys::events();
         engine.snapshot().scan(Table::Catalogue, &range, Direction::Backward, &mut first)?;
         let numbers = Numbers { next: newest + 1, on_their_way: BTreeSet::new() };
-        Ok(Self { engine, numbers: Mutex::new(numbers), visible: watch::Sender::new(newest) })
+        Ok(Self {
+            engine,
+            numbers: Mutex::new(numbers),
+            visible: watch::Sender::new(newest),
+            untold: Mutex::default(),
+        })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Numbers> {
+    fn lock_untold(&self) -> MutexGuard<'_, Option<BTreeSet<(EventKind, String)>>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether [`Self::take_untold`] is to have anything from now on.
+    pub(super) fn keep_untold(&self, keep: bool) {
+        let mut untold = self.lock_untold();
+        *untold = if keep { Some(untold.take().unwrap_or_default()) } else { None };
+    }
+
+    /// Whether anything happened since the last call of [`Self::take_untold`].
+    pub(super) fn has_untold(&self) -> bool {
+        self.lock_untold().as_ref().is_some_and(|untold| !untold.is_empty())
+    }
+
+    /// What happened since the last call, each once.
+    pub(super) fn take_untold(&self) -> BTreeSet<(EventKind, String)> {
+        self.lock_untold().as_mut().map(mem::take).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Numbers> {
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an event to `batch`; `previous` is the database's newest event so far. Hold the
-    /// result until the batch has committed.
-    pub(super) fn write(
-        &self,
+    /// result until the batch has committed. `None`: the database has no events.
+    pub(super) fn write<'a>(
+        &'a self,
         batch: &mut Batch,
-        name: &str,
+        name: &'a str,
         kind: EventKind,
         previous: Option<u64>,
-    ) -> PendingEvent<'_> {
+    ) -> Option<PendingEvent<'a>> {
+        if name == GLOBAL_CHANGES {
+            return None;
+        }
         let seq = {
             let mut numbers = self.lock();
             let seq = numbers.next;
@@ -97,7 +142,7 @@ impl Events {
         batch.put(Table::Catalogue, keys::event(seq), event.encode());
         let number = crate::storage::values::encode_number(seq);
         batch.put(Table::Catalogue, keys::event_of(name), number);
-        PendingEvent { events: self, seq }
+        Some(PendingEvent { events: self, seq, name, kind })
     }
 
     /// The sequence of a database's newest event, of this or an earlier database of that name.

@@ -4,16 +4,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::document::rev_hash::{recreated_rev_hash, rev_hash};
-use crate::document::revtree::RevTree;
+use crate::document::revtree::{Merge, RevTree};
 use crate::document::{Attachment, DocId, Rev, RevHash, Revisions};
 use crate::metrics;
 use crate::storage::values::{self, Change, EventKind, Head, Local, State};
 use crate::storage::{Batch, Durability, Expect, StorageError, Table, keys};
 
 use super::apply::{self, Place};
-use super::attachments::UploadedChunks;
+use super::attachments::{Blob, UploadedChunks};
+use super::partitions::Partitions;
 use super::settle::Blobs;
 use super::writer::{Setting, Work};
 use super::{
@@ -34,10 +36,14 @@ struct Working {
     seq_before: Option<u64>,
     deleted_before: bool,
     tree: RevTree,
+    external_bytes_before: u64,
     external_bytes: u64,
     /// Whether it takes a new sequence.
     touched: bool,
 }
+
+/// The attachments of a revision, and the bytes among them that come with it.
+type Resolved = (Vec<Attachment>, Vec<Blob>);
 
 /// A revision whose place in the tree is known.
 struct Revision<'a> {
@@ -53,6 +59,7 @@ struct Revision<'a> {
 pub(super) struct Group<'a> {
     db: &'a Database,
     heads: HashMap<DocId, Working>,
+    partitions: Partitions,
     /// Documents with new sequences, in the order of these.
     touched: Vec<DocId>,
     /// Attachments of the revisions that this group writes, for stubs on top of them.
@@ -86,7 +93,9 @@ impl<'a> Group<'a> {
         }
         let head_keys: Vec<Vec<u8>> =
             ids.iter().map(|id| keys::head(db.number, id.as_str())).collect();
-        let found = db.engine.snapshot().multi_get(Table::Heads, &head_keys)?;
+        let snapshot = db.engine.snapshot();
+        let partitions = Partitions::load(db, snapshot.as_ref(), ids.iter().copied())?;
+        let found = snapshot.multi_get(Table::Heads, &head_keys)?;
         let mut heads = HashMap::with_capacity(ids.len());
         for (id, value) in ids.into_iter().zip(found) {
             let working = match value {
@@ -94,6 +103,7 @@ impl<'a> Group<'a> {
                     seq_before: None,
                     deleted_before: false,
                     tree: RevTree::default(),
+                    external_bytes_before: 0,
                     external_bytes: 0,
                     touched: false,
                 },
@@ -103,6 +113,7 @@ impl<'a> Group<'a> {
                         seq_before: Some(head.seq),
                         deleted_before: head.tree.winner().is_some_and(|node| node.deleted),
                         tree: head.tree,
+                        external_bytes_before: head.external_bytes,
                         external_bytes: head.external_bytes,
                         touched: false,
                     }
@@ -114,6 +125,7 @@ impl<'a> Group<'a> {
         Ok(Self {
             db,
             heads,
+            partitions,
             touched: Vec::new(),
             written: HashMap::new(),
             blobs: Blobs::default(),
@@ -236,11 +248,19 @@ impl<'a> Group<'a> {
             Base::On(rev) => Some(rev.generation.saturating_add(1)),
             Base::Replicated(_) => None,
         };
-        let attachments =
+        let (attachments, blobs) =
             match self.attachments(&edit.id, below.as_ref(), edit.attachments, generation)? {
-                Ok(attachments) => attachments,
+                Ok(resolved) => resolved,
                 Err(name) => return Ok(EditOutcome::MissingStub { name }),
             };
+        if generation.is_some()
+            && self.overflows(&edit.id, below.is_some(), &attachments, &edit.body)
+        {
+            return Ok(EditOutcome::PartitionOverflow);
+        }
+        for blob in &blobs {
+            self.blobs.adopt(self.db, &mut self.batch, blob)?;
+        }
         let path = match place {
             Place::Path(path) => path,
             _ => {
@@ -272,11 +292,10 @@ impl<'a> Group<'a> {
         };
         let leaves = working.tree.leaves().len() as u64;
         let merge = working.tree.merge(path, deleted);
-        if merge == crate::document::revtree::Merge::Known {
+        if merge == Merge::Known {
             return Ok(EditOutcome::Conflict);
         }
-        let added = attachments.iter().map(|att| att.encoded_length).sum::<u64>();
-        let added = added + body.len() as u64;
+        let added = added(&attachments, body);
         let (live, obsolete) = apply::merge_sizes(merge, leaves, working.external_bytes, added);
         self.state.external_bytes =
             (self.state.external_bytes + live).saturating_sub(working.external_bytes);
@@ -297,6 +316,23 @@ impl<'a> Group<'a> {
         Ok(EditOutcome::Saved(rev))
     }
 
+    /// Whether a client's revision makes its document larger, in a partition that is full.
+    fn overflows(
+        &self,
+        id: &DocId,
+        extends_leaf: bool,
+        attachments: &[Attachment],
+        body: &[u8],
+    ) -> bool {
+        let Some(working) = self.heads.get(id).filter(|_| self.partitions.is_full(id)) else {
+            return false;
+        };
+        let merge = if extends_leaf { Merge::NewLeaf } else { Merge::NewBranch };
+        let (leaves, added) = (working.tree.leaves().len() as u64, added(attachments, body));
+        let (live, _) = apply::merge_sizes(merge, leaves, working.external_bytes, added);
+        live > working.external_bytes
+    }
+
     /// The attachments of a revision, stubs resolved. `Ok(Err(name))`: a stub names nothing.
     fn attachments(
         &mut self,
@@ -304,7 +340,7 @@ impl<'a> Group<'a> {
         below: Option<&Rev>,
         attachments: Vec<EditAttachment>,
         generation: Option<u64>,
-    ) -> Result<Result<Vec<Attachment>, String>, DatabaseError> {
+    ) -> Result<Result<Resolved, String>, DatabaseError> {
         let has_stubs = attachments.iter().any(|att| matches!(att.source, Source::Stub));
         let old = match below {
             Some(rev) if has_stubs => self.attachments_of(id, rev)?,
@@ -331,10 +367,7 @@ impl<'a> Group<'a> {
                 }
             }
         }
-        for blob in &blobs {
-            self.blobs.adopt(self.db, &mut self.batch, blob)?;
-        }
-        Ok(Ok(resolved))
+        Ok(Ok((resolved, blobs)))
     }
 
     /// The attachments of a stored revision, also of one that this group writes.
@@ -417,7 +450,8 @@ impl<'a> Group<'a> {
         }
         self.drop_bodies(&id, purge.removed)?;
         self.state.purge_seq += 1;
-        let record = values::Purge { id: id.clone(), revs: purge.purged.clone() };
+        let purged_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let record = values::Purge { id: id.clone(), revs: purge.purged.clone(), purged_s };
         let key = keys::purge(self.db.number, self.state.purge_seq);
         self.batch.put(Table::Databases, key, record.encode());
         let forgotten = self.state.purge_seq.saturating_sub(self.db.purged_infos_limit());
@@ -448,6 +482,8 @@ impl<'a> Group<'a> {
         for id in std::mem::take(&mut self.touched) {
             let Some(working) = self.heads.remove(&id) else { continue };
             let was_live = working.seq_before.is_some() && !working.deleted_before;
+            let before = (working.deleted_before, working.external_bytes_before);
+            let before = working.seq_before.map(|_| before);
             if let Some(seq) = working.seq_before {
                 self.batch.delete(Table::Changes, keys::change(number, seq));
                 let count = if working.deleted_before {
@@ -463,10 +499,12 @@ impl<'a> Group<'a> {
                 working.tree.leaves().iter().map(|leaf| (leaf.rev(), leaf.deleted)).collect();
             let Some((_, deleted)) = leaves.first().cloned() else {
                 self.batch.delete(Table::Heads, keys::head(number, id.as_str()));
+                self.partitions.note(&id, before, None);
                 self.liveness.push((id, was_live, false));
                 self.moved.push((working.seq_before, false));
                 continue;
             };
+            self.partitions.note(&id, before, Some((deleted, working.external_bytes)));
             self.liveness.push((id.clone(), was_live, !deleted));
             self.moved.push((working.seq_before, true));
             *(if deleted { &mut self.state.doc_del_count } else { &mut self.state.doc_count }) += 1;
@@ -475,6 +513,7 @@ impl<'a> Group<'a> {
             let change = Change { id, deleted, leaves };
             self.batch.put(Table::Changes, keys::change(number, seq), change.encode());
         }
+        self.partitions.write(self.db, &mut self.batch);
         self.blobs.settle(self.db, &mut self.batch)
     }
 
@@ -490,7 +529,8 @@ impl<'a> Group<'a> {
         if !self.destroys {
             batch.put(Table::Databases, key, self.state.encode());
         }
-        let event = (self.destroys || updated).then(|| self.db.write_event(&mut batch, kind));
+        let happened = self.destroys || updated;
+        let event = if happened { self.db.write_event(&mut batch, kind) } else { None };
         self.db.pendings.begin();
         let committed = if self.destroys {
             self.commit_destruction(&batch)
@@ -506,10 +546,9 @@ impl<'a> Group<'a> {
         let purges = self.state.purge_seq - self.state_before.purge_seq;
         metrics::DATABASE_PURGES.add(purges.min(1));
         metrics::DOCUMENT_PURGES_SUCCESS.add(purges);
-        if let Some(event) = &event {
-            self.db.note_event(event.seq);
+        if let Some(event) = event {
+            self.db.note_event(event);
         }
-        drop(event);
         if self.liveness.iter().any(|(id, ..)| id.is_design()) {
             self.db.designs.renew();
         }
@@ -534,6 +573,11 @@ impl<'a> Group<'a> {
             }
         }
     }
+}
+
+/// The bytes that a revision counts for.
+fn added(attachments: &[Attachment], body: &[u8]) -> u64 {
+    attachments.iter().map(|att| att.encoded_length).sum::<u64>() + body.len() as u64
 }
 
 /// Counts the edits that share this group's commit with others.

@@ -284,6 +284,9 @@ impl Database {
         if state == State::default() {
             return Ok(());
         }
+        if self.is_partitioned() {
+            batch.delete_range(Table::Databases, keys::partitions(self.number));
+        }
         let range = keys::database_range(self.number);
         for table in [
             Table::Heads,
@@ -314,7 +317,11 @@ impl Database {
     }
 
     /// Adds this database's event to the batch that causes it.
-    pub(super) fn write_event(&self, batch: &mut Batch, kind: EventKind) -> PendingEvent<'_> {
+    pub(super) fn write_event(
+        &self,
+        batch: &mut Batch,
+        kind: EventKind,
+    ) -> Option<PendingEvent<'_>> {
         let previous = match self.event.load(Ordering::Acquire) {
             0 => None,
             seq => Some(seq),
@@ -323,8 +330,9 @@ impl Database {
     }
 
     /// The event's batch has committed.
-    pub(super) fn note_event(&self, seq: u64) {
-        self.event.store(seq, Ordering::Release);
+    pub(super) fn note_event(&self, event: PendingEvent<'_>) {
+        self.event.store(event.seq, Ordering::Release);
+        event.committed();
     }
 
     /// Shows a commit to readers and to those who wait.

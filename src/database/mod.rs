@@ -19,6 +19,7 @@ mod group;
 mod handle;
 mod limits;
 mod name;
+mod partitions;
 mod pending;
 mod purge;
 mod question;
@@ -35,6 +36,8 @@ mod writer;
 #[cfg(test)]
 mod admission_tests;
 #[cfg(test)]
+mod partitions_tests;
+#[cfg(test)]
 mod tests;
 
 pub use admission::{Admitted, Author};
@@ -42,7 +45,7 @@ pub use compact::Compaction;
 pub use cursor::{HeadRow, IdRange, LocalRow};
 pub use edit::{Base, Edit, EditAttachment, EditOutcome, LocalEdit, LocalOutcome, Source};
 pub use error::DatabaseError;
-pub use events::EventRow;
+pub use events::{EventRow, GLOBAL_CHANGES};
 pub use handle::{Database, Info, Published, PurgeInfo};
 pub use limits::Limits;
 pub use name::{DatabaseName, NameError};
@@ -57,5 +60,5 @@ pub use writer::{Driver, Reply};
 #[cfg(test)]
 pub use tests::NoFunctions;
 
-pub use crate::storage::values::{Change, EventKind, Head, Local};
+pub use crate::storage::values::{Change, EventKind, Head, Local, Partition};
 pub use crate::storage::{Direction, StorageError};

@@ -143,6 +143,13 @@ impl Database {
         Ok(value.map(|value| Local::decode(&value)).transpose()?)
     }
 
+    /// When the purge of this number was, in seconds since 1970, if that is remembered.
+    pub fn purged_s(&self, purge_seq: u64) -> Result<Option<u64>, DatabaseError> {
+        let value = self.engine.get(Table::Databases, &keys::purge(self.number, purge_seq))?;
+        let purge = value.map(|value| values::Purge::decode(&value)).transpose()?;
+        Ok(purge.map(|purge| purge.purged_s).filter(|seconds| *seconds > 0))
+    }
+
     /// The remembered purges, oldest first, at most `limit`.
     pub fn purges(&self, limit: usize) -> Result<Vec<PurgeInfo>, DatabaseError> {
         let (mut purges, mut broken) = (Vec::new(), None);

@@ -3,7 +3,7 @@
 //! A handle lives while somebody uses it, and a while longer; an idle database is a few records
 //! on disk and nothing in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -15,13 +15,16 @@ use crate::design::Validator;
 use crate::metrics;
 use crate::storage::keys::{self, DbNumber};
 use crate::storage::values::{self, DatabaseEntry, EventKind};
-use crate::storage::{Batch, Direction, Durability, Engine, KeyRange, StorageError, Table};
+use crate::storage::{
+    Batch, Compression, Direction, Durability, Engine, KeyRange, StorageError, Table,
+};
 
 use super::attachments::remove_upload;
 use super::events::Events;
 use super::handle::{Shared, creation_error, write_creation};
 use super::{
-    Compaction, Database, DatabaseError, DatabaseName, EventRow, Limits, Reply, WriteRules,
+    Admitted, Compaction, Database, DatabaseError, DatabaseName, EventRow, Limits, Reply,
+    WriteRules,
 };
 
 /// Handles kept open for databases that nobody uses at the moment.
@@ -143,7 +146,7 @@ impl Registry {
         Ok(DbNumber(numbers.next - 1))
     }
 
-    /// Creates a database durably.
+    /// Creates a database durably, with what its rules begin it with. Blocks.
     ///
     /// # Errors
     /// [`DatabaseError::Exists`].
@@ -167,12 +170,18 @@ impl Registry {
             self.shared.events.write(&mut batch, name.as_str(), EventKind::Created, previous);
         let committed =
             self.shared.engine.commit(batch, Durability::Synced).map_err(creation_error);
-        drop(event);
-        if committed.is_ok() {
-            // Where nobody listens there is nobody to tell.
-            let _ = self.created.send(name.clone());
+        committed?;
+        if let Some(event) = event {
+            event.committed();
         }
-        committed
+        let rules = self.shared.rules.iter().find(|rules| rules.apply_to(name));
+        let first = rules.map(|rules| rules.first_edits(name)).unwrap_or_default();
+        if !first.is_empty() {
+            self.get(name)?.edit(Admitted::by_server(first))?.wait()?;
+        }
+        // Where nobody listens there is nobody to tell.
+        let _ = self.created.send(name.clone());
+        Ok(())
     }
 
     /// The databases that are created from now on. One who listens too slowly is told so, and
@@ -237,6 +246,14 @@ impl Registry {
         Ok(self.shared.engine.checkpoint(folder)?)
     }
 
+    /// Compresses files that are written from now on in this way.
+    ///
+    /// # Errors
+    /// Where the engine does not take it.
+    pub fn set_compression(&self, compression: Compression) -> Result<(), StorageError> {
+        self.shared.engine.set_compression(compression)
+    }
+
     /// Lets the engine reclaim the space of all that was deleted, in every table.
     pub fn compact_store(&self) {
         for table in Table::ALL {
@@ -277,6 +294,24 @@ impl Registry {
         limit: usize,
     ) -> Result<Vec<EventRow>, DatabaseError> {
         self.shared.events.page(since, direction, limit)
+    }
+
+    /// Whether [`Self::take_untold_events`] is to have anything from now on.
+    pub fn keep_untold_events(&self, keep: bool) {
+        self.shared.events.keep_untold(keep);
+    }
+
+    /// Whether [`Self::take_untold_events`] has anything now.
+    #[must_use]
+    pub fn has_untold_events(&self) -> bool {
+        self.shared.events.has_untold()
+    }
+
+    /// What happened to databases since the last call: other than in [`Self::events`], all that
+    /// did, and each once. [`Self::subscribe`] wakes where there is more.
+    #[must_use]
+    pub fn take_untold_events(&self) -> BTreeSet<(EventKind, String)> {
+        self.shared.events.take_untold()
     }
 
     /// The newest visible event's sequence; wakes on new ones.

@@ -13,6 +13,12 @@ pub trait WriteRules: fmt::Debug + Send + Sync {
     /// Whether there are rules for databases of this name.
     fn apply_to(&self, name: &DatabaseName) -> bool;
 
+    /// What a new database of this name holds from its beginning on.
+    fn first_edits(&self, name: &DatabaseName) -> Vec<Edit> {
+        let _ = name;
+        Vec::new()
+    }
+
     /// Judges an edit, and completes it where something is to be added.
     ///
     /// # Errors

@@ -59,6 +59,14 @@ impl DocId {
         self.0.starts_with(DESIGN_PREFIX)
     }
 
+    /// The partition of the document in a partitioned database, where all documents but design
+    /// documents have one.
+    #[must_use]
+    pub fn partition(&self) -> Option<&str> {
+        let (partition, _) = self.0.split_once(':')?;
+        (!self.0.starts_with('_')).then_some(partition)
+    }
+
     /// Whether this is the id of a local (never replicated) document.
     #[must_use]
     pub fn is_local(&self) -> bool {

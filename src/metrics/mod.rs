@@ -53,6 +53,8 @@ counters! {
     COALESCED_INTERACTIVE,
     COALESCED_REPLICATED,
     FSYNCS,
+    /// Batches of documents about what happened to databases.
+    GLOBAL_CHANGES_WRITES,
     DDOC_CACHE_HITS,
     DDOC_CACHE_MISSES,
     MAPPED_DOCUMENTS,

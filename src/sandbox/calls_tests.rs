@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::boa_tests::both;
-use super::{CallError, Code, Emitted, Limits, MapResults, Options, Program, ReduceCall, Sandbox};
+use super::{
+    CallError, Code, Emitted, Limits, MapResults, Options, PoolOptions, Program, ReduceCall,
+    Sandbox,
+};
 
 fn sandbox() -> Sandbox {
     Sandbox::new(Options::default()).unwrap()
@@ -173,4 +176,27 @@ fn many_calls_are_answered_one_by_one() {
     assert!(answers[0].is_ok());
     assert_eq!(answers[1..], [Err(CallError::TimedOut), Err(CallError::TimedOut)]);
     assert_eq!(sandbox.call_each(&program, &["none"], Vec::new()), []);
+}
+
+/// Programs that count their calls, for as long as they are kept, on one thread.
+#[test]
+fn no_more_programs_are_kept_ready_than_may() {
+    let builders = PoolOptions { threads: 1, ..Options::default().builders };
+    let sandbox = Sandbox::new(Options { builders, ..Options::default() }).unwrap();
+    let counter = |name: &str| {
+        let source = format!("(function(){{ var {name} = 0; return doc => emit(++{name}); }})()");
+        maps(&[&source], None)
+    };
+    let programs = [counter("a"), counter("b")];
+    let call = |at: usize| {
+        let results = sandbox.map(&programs[at], vec!["{}".to_owned()]).unwrap();
+        shown(&results).remove(0).remove(0)
+    };
+    let counts = |order: [usize; 4]| order.map(call).map(|row| row.replace(": null", ""));
+    assert_eq!(counts([0, 1, 0, 1]), ["1", "1", "2", "2"]);
+    sandbox.set_instance_limits(usize::MAX, 1);
+    assert_eq!(counts([0, 1, 1, 0]), ["3", "1", "2", "1"]);
+    // A thread keeps what it used last.
+    sandbox.set_instance_limits(usize::MAX, 0);
+    assert_eq!(counts([0, 0, 1, 0]), ["2", "3", "1", "1"]);
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::clock::Clock;
 use super::engine::{Engine, Limits};
 use super::host::{Collate, Streams};
+use super::instances::Kept;
 use super::javascript::JavaScript;
 use super::program::{CallError, Code, MapResults, ReduceCall};
 use super::wasm::WasmInstance;
@@ -99,11 +100,13 @@ fn unsupported() -> CallError {
 }
 
 /// What an instance is made with.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Setup {
     pub engine: &'static dyn Engine,
     pub limits: Limits,
     pub collate: Collate,
+    /// Counts the instances of all threads.
+    pub kept: Arc<Kept>,
 }
 
 /// Makes a program ready.

@@ -7,6 +7,9 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
@@ -22,6 +25,46 @@ const FULL_INSTANCES_MAX: usize = 1;
 
 /// An instance is measured whenever it has run for so long: measuring takes a hundredth of it.
 const MEASURED_EVERY: Duration = Duration::from_millis(20);
+
+/// How many instances all threads of a sandbox have together, and how many they keep. Each keeps
+/// the one that it used last in any case.
+#[derive(Debug)]
+pub(super) struct Kept {
+    count: AtomicUsize,
+    max: AtomicUsize,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { count: AtomicUsize::new(0), max: AtomicUsize::new(usize::MAX) }
+    }
+}
+
+impl Kept {
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Relaxed);
+    }
+
+    fn surplus(&self) -> usize {
+        self.count.load(Relaxed).saturating_sub(self.max.load(Relaxed))
+    }
+}
+
+/// An instance among those that are counted.
+struct Counted(Arc<Kept>);
+
+impl Counted {
+    fn new(kept: &Arc<Kept>) -> Self {
+        kept.count.fetch_add(1, Relaxed);
+        Self(Arc::clone(kept))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Relaxed);
+    }
+}
 
 thread_local! {
     static INSTANCES: RefCell<Instances> = RefCell::default();
@@ -39,6 +82,7 @@ struct Ready {
     used: Instant,
     memory_bytes: usize,
     ran_since_measured: Duration,
+    counted: Counted,
 }
 
 /// Uses a program's instance on this thread, which is made where there is none. One that ran out
@@ -63,6 +107,7 @@ pub(super) fn with_instance<T>(
         used: begun,
         memory_bytes: 0,
         ran_since_measured: MEASURED_EVERY,
+        counted: Counted::new(&setup.kept),
     };
     use_once(ready, setup, &mut use_it)
 }
@@ -105,12 +150,14 @@ fn take(key: &[u8; 32]) -> Option<Ready> {
 }
 
 fn put(ready: Ready, bytes_max: usize) {
+    let too_many = ready.counted.0.surplus();
     let dropped: Vec<Ready> = INSTANCES.with_borrow_mut(|instances| {
         instances.ready.push_back(ready);
         let mut bytes: usize = instances.ready.iter().map(|ready| ready.memory_bytes).sum();
         let mut surplus = 0;
         for ready in instances.ready.iter().take(instances.ready.len() - 1) {
-            if instances.ready.len() - surplus <= INSTANCES_MAX && bytes <= bytes_max {
+            let few = instances.ready.len() - surplus <= INSTANCES_MAX && surplus >= too_many;
+            if few && bytes <= bytes_max {
                 break;
             }
             surplus += 1;

@@ -81,9 +81,11 @@ struct Shared {
     job_came: Condvar,
 }
 
-#[derive(Default)]
 struct State {
     queue: VecDeque<Box<dyn Job>>,
+    /// Jobs at work for callers who wait for them, and how many there may be.
+    running: usize,
+    running_max: usize,
     /// Threads that are busy with jobs that nobody waits for any more.
     overruns: usize,
     closed: bool,
@@ -95,7 +97,13 @@ impl Pool {
         let shared = Shared {
             idle_ms: AtomicU64::default(),
             generation: AtomicU64::default(),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                running: 0,
+                running_max: usize::MAX,
+                overruns: 0,
+                closed: false,
+            }),
             job_came: Condvar::new(),
         };
         let pool = Self { shared: Arc::new(shared), options };
@@ -110,6 +118,12 @@ impl Pool {
     pub(super) fn set_idle_limit(&self, idle: Duration) {
         let milliseconds = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         self.shared.idle_ms.store(milliseconds, Relaxed);
+    }
+
+    /// Lets no more than this many jobs run at once; the others wait as for a thread.
+    pub(super) fn set_running_max(&self, most: usize) {
+        self.shared.lock().running_max = most.max(1);
+        self.shared.job_came.notify_all();
     }
 
     /// Has each thread drop what it has ready before its next job.
@@ -162,6 +176,7 @@ impl Pool {
         if state.overruns < self.options.overruns_max && self.start_thread().is_ok() {
             state.overruns += 1;
         }
+        self.shared.ended(&mut state);
         Err(PoolError::Overrun)
     }
 
@@ -204,8 +219,10 @@ impl Shared {
                     if mem::replace(&mut generation, newest) != newest {
                         drop_idle(Duration::ZERO);
                     }
-                    if job.run() == Ended::Abandoned && self.is_replaced() {
-                        return;
+                    match job.run() {
+                        Ended::Answered => self.ended(&mut self.lock()),
+                        Ended::Abandoned if self.is_replaced() => return,
+                        Ended::Abandoned => {}
                     }
                 }
                 Next::Idle => drop_idle(idle),
@@ -220,7 +237,10 @@ impl Shared {
             if state.closed {
                 return Next::Closed;
             }
-            if let Some(job) = state.queue.pop_front() {
+            if state.running < state.running_max
+                && let Some(job) = state.queue.pop_front()
+            {
+                state.running += 1;
                 return Next::Job(job);
             }
             let waited = self.job_came.wait_timeout(state, idle / 4);
@@ -230,6 +250,12 @@ impl Shared {
             }
             state = woken;
         }
+    }
+
+    /// A job has ended, or nobody waits for it any more: another may run.
+    fn ended(&self, state: &mut State) {
+        state.running -= 1;
+        self.job_came.notify_one();
     }
 
     fn is_replaced(&self) -> bool {
@@ -426,6 +452,33 @@ mod tests {
             thread::yield_now();
         }
         assert_eq!(pool.run(LONG, || 8), Ok(8));
+    }
+
+    #[test]
+    fn no_more_jobs_run_at_once_than_may() {
+        let pool = Pool::new(PoolOptions { threads: 4, wait: LONG, ..Default::default() }).unwrap();
+        pool.set_running_max(2);
+        let (running, most) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                let (pool, running, most) = (&pool, Arc::clone(&running), Arc::clone(&most));
+                scope.spawn(move || {
+                    let work = move || {
+                        most.fetch_max(running.fetch_add(1, Relaxed) + 1, Relaxed);
+                        thread::yield_now();
+                        running.fetch_sub(1, Relaxed);
+                    };
+                    pool.run(LONG, work).unwrap();
+                });
+            }
+        });
+        assert!((1..=2).contains(&most.load(Relaxed)), "{}", most.load(Relaxed));
+        // Who is given up makes room.
+        pool.set_running_max(1);
+        let (hold, answer) = block(&pool, Duration::from_millis(1));
+        assert_eq!(answer, Err(PoolError::Overrun));
+        assert_eq!(pool.run(LONG, || 7), Ok(7));
+        drop(hold);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::compile::{CompileError, check, check_length};
 use super::engine::{Engine, Limits, engine};
 use super::host::Collate;
 use super::instance::{Instance, Setup};
-use super::instances::with_instance;
+use super::instances::{Kept, with_instance};
 use super::pool::{Pool, PoolError, PoolOptions};
 use super::program::{CallError, Program};
 use super::stuck::Stuck;
@@ -78,6 +78,7 @@ pub struct Sandbox {
     builders: Pool,
     lists: Pool,
     callers: Pool,
+    kept: Arc<Kept>,
     stuck: Arc<Stuck>,
     verdicts: Mutex<Verdicts>,
 }
@@ -108,6 +109,7 @@ impl Sandbox {
             builders: Pool::new(options.builders)?,
             lists: Pool::new(options.lists)?,
             callers: Pool::new(options.callers)?,
+            kept: Arc::default(),
             stuck: Arc::default(),
             verdicts: Mutex::default(),
         };
@@ -126,6 +128,15 @@ impl Sandbox {
         for pool in [&self.builders, &self.lists, &self.callers] {
             pool.set_idle_limit(idle);
         }
+    }
+
+    /// Lets each pool run no more than `running` calls at once; the others wait. Of programs that
+    /// are ready all threads together keep no more than `kept`, but each the one it used last.
+    pub fn set_instance_limits(&self, running: usize, kept: usize) {
+        for pool in [&self.builders, &self.lists, &self.callers] {
+            pool.set_running_max(running);
+        }
+        self.kept.set_max(kept);
     }
 
     /// Forgets every program that is ready: each is made anew from its source.
@@ -213,7 +224,12 @@ impl Sandbox {
             Purpose::List => &self.lists,
             Purpose::Request => &self.callers,
         };
-        let setup = Setup { engine: self.engine, limits: self.limits(), collate: self.collate };
+        let setup = Setup {
+            engine: self.engine,
+            limits: self.limits(),
+            collate: self.collate,
+            kept: Arc::clone(&self.kept),
+        };
         let limit = setup.limits.time;
         let program = program.clone();
         let Some((run, running)) = self.stuck.begin(program.key) else {

@@ -180,6 +180,19 @@ pub fn try_scan<E: From<StorageError>>(
     ended
 }
 
+/// How records are compressed in files. Attachments are compressed where that pays, once, before
+/// they are stored, and never here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    None,
+    /// LZ4 where files are soon replaced, Zstandard where most of the records end.
+    #[default]
+    Mixed,
+    Lz4,
+    /// With its level; `None` is its own default.
+    Zstd(Option<u8>),
+}
+
 /// A store of ordered tables that commits batches atomically.
 pub trait Engine: Send + Sync + fmt::Debug {
     /// What is committed now. Hold it only for one page of reading.
@@ -199,6 +212,12 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Reclaims the space of deleted records in `range`.
     fn compact(&self, table: Table, range: &KeyRange);
+
+    /// Compresses files that are written from now on in this way.
+    ///
+    /// # Errors
+    /// Where the engine does not take it.
+    fn set_compression(&self, compression: Compression) -> Result<(), StorageError>;
 
     /// Makes a store of its own in `folder`, which must not exist, out of what is committed now.
     /// On the same file system it shares the files that never change.

@@ -33,6 +33,7 @@ mod database_tag {
     pub const REVS_LIMIT: u8 = 3;
     pub const PURGED_INFOS_LIMIT: u8 = 4;
     pub const PURGE: u8 = 5;
+    pub const PARTITION: u8 = 6;
 }
 
 /// Tags of the blobs table.
@@ -201,6 +202,33 @@ pub fn purges(db: DbNumber) -> KeyRange {
     let mut prefix = of_database(db, 1);
     prefix.push(database_tag::PURGE);
     KeyRange::prefix(&prefix)
+}
+
+/// Databases: `db 6 name` → what a partition holds.
+#[must_use]
+pub fn partition(db: DbNumber, name: &str) -> Vec<u8> {
+    let mut key = of_database(db, 1 + name.len());
+    key.push(database_tag::PARTITION);
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+/// Databases: all partitions that something is known of.
+#[must_use]
+pub fn partitions(db: DbNumber) -> KeyRange {
+    KeyRange::prefix(&partition(db, ""))
+}
+
+/// The name in a key of [`partitions`].
+#[must_use]
+pub fn partition_name(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.get(9..)?).ok()
+}
+
+/// Heads: the documents of a partition.
+#[must_use]
+pub fn heads_of_partition(db: DbNumber, name: &str) -> KeyRange {
+    KeyRange::prefix(&head(db, &format!("{name}:")))
 }
 
 /// Heads: `db id` → head.

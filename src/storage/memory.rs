@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{
-    Batch, Direction, Durability, Engine, Expect, KeyRange, Operation, Snapshot, StorageError,
-    Table, Visit,
+    Batch, Compression, Direction, Durability, Engine, Expect, KeyRange, Operation, Snapshot,
+    StorageError, Table, Visit,
 };
 
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -133,6 +133,11 @@ impl Engine for MemoryEngine {
     }
 
     fn compact(&self, _table: Table, _range: &KeyRange) {}
+
+    /// There are no files.
+    fn set_compression(&self, _: Compression) -> Result<(), StorageError> {
+        Ok(())
+    }
 
     fn checkpoint(&self, _: &Path) -> Result<(), StorageError> {
         Err(StorageError::NotOnDisk)

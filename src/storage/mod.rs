@@ -15,8 +15,8 @@ pub mod view_values;
 
 pub use batch::{Batch, Expect, Operation};
 pub use engine::{
-    Direction, Durability, Engine, KeyRange, Snapshot, StorageError, Table, TryVisit, Visit,
-    try_scan,
+    Compression, Direction, Durability, Engine, KeyRange, Snapshot, StorageError, Table, TryVisit,
+    Visit, try_scan,
 };
 pub use memory::MemoryEngine;
 pub use rocks::{RocksEngine, RocksOptions};

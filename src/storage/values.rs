@@ -41,6 +41,15 @@ pub struct State {
     pub local_doc_count: u64,
 }
 
+/// Databases: what a partition of a partitioned database holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Partition {
+    pub doc_count: u64,
+    pub doc_del_count: u64,
+    /// Bytes of the bodies and attachments that leaves refer to.
+    pub external_bytes: u64,
+}
+
 /// Heads: a document's revision tree and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -85,7 +94,7 @@ pub struct Local {
 }
 
 /// What happened to a database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventKind {
     Created,
     Updated,
@@ -104,6 +113,8 @@ pub struct Event {
 pub struct Purge {
     pub id: DocId,
     pub revs: Vec<Rev>,
+    /// Seconds since 1970; 0 in records from before this was noted.
+    pub purged_s: u64,
 }
 
 pub(super) struct Writer(pub(super) Vec<u8>);
@@ -294,6 +305,34 @@ impl State {
             external_bytes: from.number()?,
             obsolete_bytes: from.number()?,
             local_doc_count: from.number()?,
+        })
+    }
+}
+
+impl Partition {
+    /// Adds or removes a document.
+    pub fn count(&mut self, deleted: bool, external_bytes: u64, added: bool) {
+        let documents = if deleted { &mut self.doc_del_count } else { &mut self.doc_count };
+        for (sum, share) in [(documents, 1), (&mut self.external_bytes, external_bytes)] {
+            *sum = if added { *sum + share } else { sum.saturating_sub(share) };
+        }
+    }
+
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        for number in [self.doc_count, self.doc_del_count, self.external_bytes] {
+            out.number(number);
+        }
+        out.0
+    }
+
+    pub fn decode(value: &[u8]) -> Read<Self> {
+        let mut from = Reader::new(Table::Databases, value)?;
+        Ok(Self {
+            doc_count: from.number()?,
+            doc_del_count: from.number()?,
+            external_bytes: from.number()?,
         })
     }
 }
@@ -509,6 +548,7 @@ impl Purge {
         for rev in &self.revs {
             out.rev(rev);
         }
+        out.number(self.purged_s);
         out.0
     }
 
@@ -517,7 +557,8 @@ impl Purge {
         let id = from.id()?;
         let count = from.count()?;
         let revs = (0..count).map(|_| from.rev()).collect::<Read<_>>()?;
-        Ok(Self { id, revs })
+        let purged_s = if from.rest.is_empty() { 0 } else { from.number()? };
+        Ok(Self { id, revs, purged_s })
     }
 }
 

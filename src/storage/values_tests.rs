@@ -121,7 +121,11 @@ fn the_small_values_round_trip() {
     assert_eq!(Blob::decode(&blob.encode()).unwrap(), blob);
     let local = Local { rev: 12, body: Bytes::from_static(b"{\"a\":1}") };
     assert_eq!(Local::decode(&local.encode()).unwrap(), local);
-    let purge = Purge { id: DocId::parse("x").unwrap(), revs: vec![Rev::parse("1-a").unwrap()] };
+    let purge = Purge {
+        id: DocId::parse("x").unwrap(),
+        revs: vec![Rev::parse("1-a").unwrap()],
+        purged_s: 300,
+    };
     assert_eq!(Purge::decode(&purge.encode()).unwrap(), purge);
     for kind in [EventKind::Created, EventKind::Updated, EventKind::Deleted] {
         let event = Event { name: "db/é".into(), kind };

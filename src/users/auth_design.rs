@@ -15,19 +15,21 @@ const VALIDATE_DOC_UPDATE: &str = include_str!("auth_design.js");
 /// # Errors
 /// Where the database cannot be read.
 pub fn missing_auth_design(db: &Database) -> Result<Option<Edit>, DatabaseError> {
-    let Ok(id) = DocId::parse(ID) else { return Ok(None) };
-    let known = db.winner(&id)?;
-    if known.as_ref().is_some_and(|known| !known.deleted) {
-        return Ok(None);
-    }
+    let Some(edit) = auth_design() else { return Ok(None) };
+    let known = db.winner(&edit.id)?.is_some_and(|known| !known.deleted);
+    Ok((!known).then_some(edit))
+}
+
+/// The edit that makes the design document.
+pub(super) fn auth_design() -> Option<Edit> {
     let text = json!({"language": "javascript", "validate_doc_update": VALIDATE_DOC_UPDATE});
-    let parsed = incoming::parse(text.to_string().as_bytes(), &Limits::default());
-    Ok(parsed.ok().map(|parsed| Edit {
-        id,
+    let parsed = incoming::parse(text.to_string().as_bytes(), &Limits::default()).ok()?;
+    Some(Edit {
+        id: DocId::parse(ID).ok()?,
         base: Base::New,
         deleted: false,
         body: parsed.body,
         body_term: parsed.body_term,
         attachments: Vec::new(),
-    }))
+    })
 }

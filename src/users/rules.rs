@@ -13,6 +13,7 @@ use crate::design::FunctionError;
 use crate::mango::selector::Pattern;
 use crate::sandbox::CallError;
 
+use super::auth_design::auth_design;
 use super::{is_users_database, name_of, set_body};
 
 const NOT_CONFORMING: &str = "Password does not conform to requirements.";
@@ -32,6 +33,12 @@ impl fmt::Debug for UsersRules {
 impl WriteRules for UsersRules {
     fn apply_to(&self, name: &DatabaseName) -> bool {
         is_users_database(name.as_str())
+    }
+
+    fn first_edits(&self, name: &DatabaseName) -> Vec<Edit> {
+        let settings = self.config.snapshot();
+        let is_asked = name.as_str() == settings.auth.users_database();
+        is_asked.then(auth_design).flatten().into_iter().collect()
     }
 
     fn prepare(

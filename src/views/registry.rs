@@ -10,7 +10,9 @@ use crate::database::Database;
 use crate::design::{Ddoc, Functions};
 use crate::storage::keys::DbNumber;
 use crate::storage::view_values::IndexEntry;
-use crate::storage::{Batch, Direction, Durability, Expect, StorageError, Table, view_keys};
+use crate::storage::{
+    Batch, Direction, Durability, Expect, StorageError, Table, try_scan, view_keys,
+};
 
 use super::index::Index;
 use super::mapper::sandbox_mapper;
@@ -127,6 +129,35 @@ impl Views {
             key(one).cmp(&key(two))
         });
         busy
+    }
+
+    /// The signatures of the indexes that lack purges of their database, and when the oldest such
+    /// purge was, in seconds since 1970, where that is remembered.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn purge_lags(&self, db: &Database) -> Result<Vec<(String, u64)>, ViewsError> {
+        let purge_seq = db.state().purge_seq;
+        let mut behind = Vec::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            let entry = IndexEntry::decode(value)?;
+            if entry.purge_seq < purge_seq {
+                let signature = view_keys::signature_of(key).unwrap_or_default().to_owned();
+                behind.push((signature, entry.purge_seq + 1));
+            }
+            Ok::<_, StorageError>(ControlFlow::Continue(()))
+        };
+        if purge_seq > 0 {
+            let range = view_keys::indexes(db.number());
+            let snapshot = db.engine().snapshot();
+            let direction = Direction::Forward;
+            try_scan(snapshot.as_ref(), Table::Indexes, &range, direction, &mut visit)?;
+        }
+        let mut lags = Vec::new();
+        for (signature, first_missing) in behind {
+            lags.extend(db.purged_s(first_missing)?.map(|purged_s| (signature, purged_s)));
+        }
+        Ok(lags)
     }
 
     /// Drops the indexes of a database whose signatures are not among those that `kept` gives;

@@ -8,7 +8,8 @@ use clap::Args;
 use crate::app::backup::{self, Made};
 use crate::app::control::{Answer, Request};
 
-use super::{DataDir, StoreError, control, readable};
+use super::super::arguments::DataDir;
+use super::{StoreError, control, readable};
 
 /// `settee backup`.
 #[derive(Debug, Args)]
@@ -66,7 +67,7 @@ pub fn with_checkpoint<T>(
 
 /// Makes a backup.
 pub fn back_up(arguments: &Backup) -> Result<(), StoreError> {
-    let data_dir = &arguments.data.data_dir;
+    let data_dir = &arguments.data.folder()?;
     let Made { folder, files, bytes, copied_bytes } = with_checkpoint(data_dir, |checkpoint| {
         Ok(backup::back_up(checkpoint, data_dir, &arguments.folder, arguments.keep)?)
     })?;
@@ -81,7 +82,7 @@ pub fn back_up(arguments: &Backup) -> Result<(), StoreError> {
 
 /// Makes a data folder out of a backup.
 pub fn restore(arguments: &Restore) -> Result<(), StoreError> {
-    let data_dir = &arguments.data.data_dir;
+    let data_dir = &arguments.data.folder()?;
     fs::create_dir_all(data_dir)?;
     let taken = backup::restore(&arguments.backup, data_dir)?;
     println!("{} is in {} again", taken.display(), data_dir.display());

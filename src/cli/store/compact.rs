@@ -5,7 +5,8 @@ use clap::Args;
 use crate::app::control::Request;
 use crate::app::{self, StartOptions, Storage};
 
-use super::{DataDir, StoreError, control};
+use super::super::arguments::DataDir;
+use super::{StoreError, control};
 
 /// `settee compact`.
 #[derive(Debug, Args)]
@@ -18,7 +19,7 @@ pub struct Compact {
 
 /// Compacts databases.
 pub fn compact(arguments: &Compact) -> Result<(), StoreError> {
-    let data_dir = &arguments.data.data_dir;
+    let data_dir = &arguments.data.folder()?;
     let databases = arguments.databases.clone();
     if let Some(mut server) = control::connect(data_dir)? {
         server.ask(&Request::Compact { databases })?;

@@ -11,21 +11,12 @@ pub use compact::{Compact, compact};
 pub use verify::{Verify, verify};
 
 use std::io;
-use std::path::PathBuf;
 
-use clap::Args;
 use thiserror::Error;
 
 use crate::app::StartError;
 use crate::app::backup::BackupError;
-
-/// The data folder that a command is about.
-#[derive(Debug, Args)]
-pub struct DataDir {
-    /// Folder of databases and local.ini
-    #[arg(long, value_name = "DIR", env = "SETTEE_DATA_DIR", default_value = "./data")]
-    data_dir: PathBuf,
-}
+use crate::config::ConfigError;
 
 /// Why a command was not carried out.
 #[derive(Debug, Error)]
@@ -34,6 +25,8 @@ pub enum StoreError {
     Backup(#[from] BackupError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error("the server did not do it: {0}")]
     Refused(String),
     #[error("the server cannot be asked: {0}")]

@@ -7,8 +7,9 @@ use clap::Args;
 use crate::app::backup::{self, BackupError};
 use crate::database::Findings;
 
+use super::super::arguments::DataDir;
+use super::StoreError;
 use super::backup::with_checkpoint;
-use super::{DataDir, StoreError};
 
 /// `settee verify`.
 #[derive(Debug, Args)]
@@ -27,7 +28,7 @@ pub fn verify(arguments: &Verify) -> Result<(), StoreError> {
             let backup = newest.ok_or_else(|| BackupError::NoBackup(folder.clone()))?;
             backup::verify_backup(&backup)?
         }
-        None => with_checkpoint(&arguments.data.data_dir, |checkpoint| {
+        None => with_checkpoint(&arguments.data.folder()?, |checkpoint| {
             Ok(backup::verify_store(checkpoint)?)
         })?,
     };

@@ -86,9 +86,9 @@ pub(super) const SECTIONS: &[Section] = &[
     Section {
         name: "global_changes",
         keys: &[
-            accepted("max_event_delay", "25"),
-            accepted("max_write_delay", "500"),
-            accepted("update_db", "true"),
+            honoured("max_event_delay", "25"),
+            honoured("max_write_delay", "500"),
+            honoured("update_db", "true"),
         ],
         others: Others::Unknown,
     },

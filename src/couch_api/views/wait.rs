@@ -65,7 +65,7 @@ pub async fn wait_until_current(
 /// Builds the views of a design document that was just saved, so that they are there when they
 /// are asked for; `"autoupdate": false` keeps it from being done.
 pub fn build_ahead(app: &Arc<App>, db: &Arc<Database>, id: &DocId) {
-    if !id.is_design() {
+    if !id.is_design() || app.registry.limits().disk_full_for_builds_ahead() {
         return;
     }
     let (app, db, id) = (app.clone(), db.clone(), id.clone());

@@ -8,6 +8,7 @@ use crate::document::{DocId, Document};
 use crate::storage::values::{self, Change, Head, HeadSummary, Local};
 use crate::storage::{StorageError, Table, keys};
 
+use super::partitions::Partitions;
 use super::{Checked, Findings, each};
 
 /// What the bodies of a database refer to.
@@ -24,6 +25,7 @@ pub struct Referred {
 pub fn verify(db: &Checked<'_>, findings: &mut Findings) -> Result<Referred, StorageError> {
     let mut referred = Referred::default();
     let (mut live, mut deleted, mut bodies) = (0, 0, 0);
+    let mut partitions = Partitions::default();
     let range = keys::database_range(db.number);
     let heads = each(db, Table::Heads, &range, findings, |key, value, findings| {
         let Some(id) = keys::id_of(key).and_then(|id| DocId::parse(id).ok()) else {
@@ -33,6 +35,9 @@ pub fn verify(db: &Checked<'_>, findings: &mut Findings) -> Result<Referred, Sto
         let head = Head::decode(value)?;
         let summary = HeadSummary::decode(value)?;
         *(if summary.deleted { &mut deleted } else { &mut live }) += 1;
+        if db.partitioned {
+            partitions.count(db, &id, &head, findings)?;
+        }
         check_tree(db, &id, &head, &summary, findings);
         check_change(db, &id, &head, findings)?;
         for node in head.tree.nodes().iter().filter(|node| node.stored) {
@@ -41,6 +46,7 @@ pub fn verify(db: &Checked<'_>, findings: &mut Findings) -> Result<Referred, Sto
         }
         Ok(())
     })?;
+    partitions.finish(db, findings)?;
     findings.documents += heads;
     findings.bodies += bodies;
     findings.compare(db.name, "documents", live, db.state.doc_count);

@@ -8,6 +8,7 @@
 mod attachments;
 mod documents;
 mod findings;
+mod partitions;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ pub struct Checked<'s> {
     pub snapshot: &'s dyn Snapshot,
     pub name: &'s str,
     pub number: DbNumber,
+    pub partitioned: bool,
     pub state: State,
 }
 
@@ -159,7 +161,10 @@ fn database<'s>(
         findings.problem(name, "its counters are missing");
         return Ok(None);
     };
-    let db = Checked { snapshot, name, number, state: State::decode(&state)? };
+    let entry = snapshot.get(Table::Catalogue, &keys::catalogue_database(name))?;
+    let entry = entry.map(|value| DatabaseEntry::decode(&value)).transpose()?;
+    let partitioned = entry.is_some_and(|entry| entry.partitioned);
+    let db = Checked { snapshot, name, number, partitioned, state: State::decode(&state)? };
     if let Some(security) = snapshot.get(Table::Databases, &keys::security(number))? {
         let json = values::decode_json(Table::Databases, &security)?;
         if serde_json::from_slice::<serde_json::Map<_, _>>(&json).is_err() {

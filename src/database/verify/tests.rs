@@ -59,6 +59,12 @@ fn store() -> Arc<MemoryEngine> {
         };
         db.edit_locals(vec![local]).unwrap().wait().unwrap();
     }
+    let name = DatabaseName::parse("three").unwrap();
+    registry.create(&name, CreateOptions { partitioned: true, ..Default::default() }).unwrap();
+    let db = registry.get(&name).unwrap();
+    for (id, path) in [("p:1", "a"), ("p:2", "a b"), ("q:1", "a"), ("_design/d", "a")] {
+        write(&db, id, path, r#"{"x":1}"#, b"");
+    }
     registry.close().unwrap();
     engine
 }
@@ -96,7 +102,7 @@ fn a_store_that_is_whole() {
     let found = findings(&store());
     assert_eq!(found.problems, Vec::<String>::new());
     let counts = (found.databases, found.documents, found.bodies, found.attachments);
-    assert_eq!(counts, (2, 6, 10, 4));
+    assert_eq!(counts, (3, 10, 14, 4));
 }
 
 #[test]
@@ -143,10 +149,12 @@ fn what_belongs_to_nobody() {
         engine.commit(batch, Durability::Synced).unwrap();
     };
     for table in Table::ALL.into_iter().filter(|table| *table != Table::Catalogue) {
-        for number in [0, 3, u64::MAX] {
+        for number in [0, 4, u64::MAX] {
             check(table, [&u64::to_be_bytes(number)[..], b"x"].concat(), b"\x01");
         }
     }
+    check(Table::Databases, keys::partition(DbNumber(3), "r"), &[1, 1, 0, 9]);
+    check(Table::Databases, keys::partition(DbNumber(3), "p"), &[1, 9, 0, 9]);
     let copies = records(&engine).into_iter().filter(|(table, ..)| {
         matches!(table, Table::Heads | Table::Bodies | Table::Changes | Table::Chunks)
     });

@@ -63,7 +63,8 @@ async fn write_all(
     for (id, outcome) in ids.into_iter().zip(outcomes) {
         match outcome {
             EditOutcome::Saved(_) | EditOutcome::Known(_) => {}
-            EditOutcome::Conflict => {
+            // Replicated revisions overflow no partition.
+            EditOutcome::Conflict | EditOutcome::PartitionOverflow => {
                 failures.push(failure(&id, "conflict", "Document update conflict."));
             }
             EditOutcome::Refused(error) => {

@@ -12,7 +12,8 @@ use crate::storage::values::{State, decode_number, encode_number};
 use crate::storage::view_keys::IndexNumber;
 use crate::storage::view_values::IndexEntry;
 use crate::storage::{
-    Batch, Durability, Engine, Expect, KeyRange, Snapshot, StorageError, Table, keys, view_keys,
+    Batch, Compression, Durability, Engine, Expect, KeyRange, Snapshot, StorageError, Table, keys,
+    view_keys,
 };
 
 use super::super::index::{FORMAT, Index};
@@ -282,6 +283,10 @@ impl Engine for Guarded<'_, '_> {
 
     fn compact(&self, table: Table, range: &KeyRange) {
         self.0.index.engine().compact(table, range);
+    }
+
+    fn set_compression(&self, compression: Compression) -> Result<(), StorageError> {
+        self.0.index.engine().set_compression(compression)
     }
 
     fn checkpoint(&self, folder: &Path) -> Result<(), StorageError> {

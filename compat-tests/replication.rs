@@ -9,6 +9,7 @@ mod proxy;
 mod requests;
 mod routes;
 mod secrets;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::thread;

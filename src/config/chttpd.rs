@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::reader::Reader;
-use super::{AuthenticationHandler, ConfigWhitelist};
+use super::{AuthenticationHandler, ConfigWhitelist, SocketOptions};
 
 const PREFER_MINIMAL: [&str; 8] = [
     "Cache-Control",
@@ -16,6 +16,8 @@ const PREFER_MINIMAL: [&str; 8] = [
     "Vary",
 ];
 
+const SOCKET_OPTIONS: SocketOptions =
+    SocketOptions { nodelay: true, keepalive: false, sndbuf: Some(262_144), recbuf: None };
 const VHOST_GLOBAL_HANDLERS: [&str; 4] = ["_utils", "_uuids", "_session", "_users"];
 /// Each rewrite nests the work on a request deeper.
 const REWRITES_MAX: u64 = 1000;
@@ -26,6 +28,8 @@ const REWRITES_MAX: u64 = 1000;
 pub struct ChttpdSettings {
     pub port: u16,
     pub bind_address: IpAddr,
+    /// Of connections.
+    pub socket_options: SocketOptions,
     /// Who is asked who sends a request, one after the other.
     pub authentication_handlers: Vec<AuthenticationHandler>,
     /// Refuse anonymous requests.
@@ -76,15 +80,26 @@ impl ChttpdSettings {
         let auth_requires_valid_user =
             reader.section(&["chttpd_auth"]).boolean("require_valid_user", false);
         let authentication_handlers = AuthenticationHandler::read_all(reader);
+        // Not from `[httpd]`, which configured the old port of a node for itself.
+        let mut section = reader.section(&["chttpd"]);
+        let port = section.number("port", 5984, 0..=u16::MAX);
+        let bind_address = section.parsed(
+            "bind_address",
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            "an IP address, localhost or any",
+            bind_address,
+        );
+        let socket_options = section.parsed(
+            "socket_options",
+            SOCKET_OPTIONS,
+            "a list such as [{sndbuf, 262144}, {nodelay, true}]",
+            SocketOptions::parse,
+        );
         let mut section = reader.section(&["chttpd", "httpd"]);
         Self {
-            port: section.number("port", 5984, 0..=u16::MAX),
-            bind_address: section.parsed(
-                "bind_address",
-                IpAddr::V4(Ipv4Addr::LOCALHOST),
-                "an IP address, localhost or any",
-                bind_address,
-            ),
+            port,
+            bind_address,
+            socket_options,
             authentication_handlers,
             // Releases differ in where they look for it: the stricter reading is the safe one.
             require_valid_user: section.boolean("require_valid_user", false)

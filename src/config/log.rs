@@ -1,6 +1,7 @@
 //! `[log]`: how much the server says, in which form, and where.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::reader::{Reader, Section};
 
@@ -75,12 +76,23 @@ pub struct SyslogSettings {
     pub facility: u8,
 }
 
+/// `write_buffer` and `write_delay`: lines wait for others before they are written to the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogBuffer {
+    /// 0 where none waits.
+    pub bytes: usize,
+    /// How long a line may wait.
+    pub delay: Duration,
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
     pub level: LogLevel,
     pub format: LogFormat,
     pub writer: LogWriter,
+    /// What a file is spared.
+    pub buffer: LogBuffer,
     /// In bytes; longer messages are cut.
     pub max_message_size: usize,
     /// Requests that take as long are told of as warnings; `None`: never. CouchDB has no such key.
@@ -101,9 +113,19 @@ impl LogSettings {
             level: section.parsed("level", LogLevel::Info, "a log level", LogLevel::parse),
             format: section.parsed("format", LogFormat::Text, "text or json", LogFormat::parse),
             writer: writer(&mut section),
+            buffer: LogBuffer::read(&mut section),
             max_message_size: section.number("max_message_size", 16_000, 1..=1 << 20),
             slow_request_ms: (slow > 0).then_some(slow),
         }
+    }
+}
+
+impl LogBuffer {
+    /// As in Erlang a buffer without a delay is none.
+    fn read(section: &mut Section<'_>) -> Self {
+        let bytes = section.number("write_buffer", 0, 0..=16 << 20);
+        let delay = Duration::from_millis(section.number("write_delay", 0, 0..=60_000));
+        Self { bytes: if delay.is_zero() { 0 } else { bytes }, delay }
     }
 }
 

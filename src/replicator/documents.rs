@@ -60,6 +60,14 @@ pub enum DocumentState {
     Scheduled(Box<JobView>),
 }
 
+/// When it came to be followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    /// With all others, when the server started.
+    WithServer,
+    Later,
+}
+
 struct Known {
     specification: Arc<Specification>,
     started_s: u64,
@@ -111,7 +119,7 @@ impl Documents {
     pub async fn follow_all(self: Arc<Self>, stop: CancellationToken) {
         let mut created = self.replications.server.registry.subscribe_created();
         let followed: Arc<Mutex<HashSet<DatabaseName>>> = Arc::default();
-        self.follow_known(&followed, &stop).await;
+        self.follow_known(&followed, &stop, Begun::WithServer).await;
         loop {
             let name = tokio::select! {
                 name = created.recv() => name,
@@ -119,10 +127,12 @@ impl Documents {
             };
             match name {
                 Ok(name) if is_replicator_database(name.as_str()) => {
-                    self.follow_one(name, &followed, &stop);
+                    self.follow_one(name, &followed, &stop, Begun::Later);
                 }
                 Ok(_) => {}
-                Err(RecvError::Lagged(_)) => self.follow_known(&followed, &stop).await,
+                Err(RecvError::Lagged(_)) => {
+                    self.follow_known(&followed, &stop, Begun::Later).await;
+                }
                 Err(RecvError::Closed) => return,
             }
         }
@@ -132,6 +142,7 @@ impl Documents {
         self: &Arc<Self>,
         followed: &Arc<Mutex<HashSet<DatabaseName>>>,
         stop: &CancellationToken,
+        begun: Begun,
     ) {
         let registry = self.replications.server.registry.clone();
         let names = blocking::run("find replicator databases", move || {
@@ -148,7 +159,7 @@ impl Documents {
         match names.await {
             Ok(Ok(names)) => {
                 for name in names {
-                    self.follow_one(name, followed, stop);
+                    self.follow_one(name, followed, stop, begun);
                 }
             }
             Ok(Err(error)) => tracing::error!(%error, "replicator databases cannot be found"),
@@ -161,6 +172,7 @@ impl Documents {
         name: DatabaseName,
         followed: &Arc<Mutex<HashSet<DatabaseName>>>,
         stop: &CancellationToken,
+        mut begun: Begun,
     ) {
         let all = followed.clone();
         let is_new = |name: &DatabaseName| {
@@ -175,16 +187,19 @@ impl Documents {
             // listen: so it is looked for once more before it is forgotten.
             while let Ok(db) = documents.replications.server.registry.get(&name) {
                 tokio::select! {
-                    () = documents.follow(&db) => documents.forget_database(name.as_str()),
+                    () = documents.follow(&db, begun) => {
+                        documents.forget_database(name.as_str());
+                    }
                     () = stop.cancelled() => return,
                 }
+                begun = Begun::Later;
             }
             followed.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         });
     }
 
     /// Follows one database until it is deleted.
-    async fn follow(self: &Arc<Self>, db: &Arc<Database>) {
+    async fn follow(self: &Arc<Self>, db: &Arc<Database>, mut begun: Begun) {
         let options =
             changes::Options { documents: changes::Documents::Winner, ..Default::default() };
         let mut feed = Feed::new(db.clone(), Since::Beginning, options);
@@ -198,7 +213,7 @@ impl Documents {
             let reached = match page {
                 Ok((rows, reached)) => {
                     for (id, body) in rows {
-                        self.update(db.name(), id, body.as_ref());
+                        self.update(db.name(), id, body.as_ref(), begun);
                     }
                     reached
                 }
@@ -207,6 +222,9 @@ impl Documents {
                     Reached::PassEnd
                 }
             };
+            if reached == Reached::PassEnd {
+                begun = Begun::Later;
+            }
             if reached == Reached::PassEnd && feed.news().await == News::DatabaseDeleted {
                 return;
             }
@@ -214,7 +232,13 @@ impl Documents {
     }
 
     /// A document was written; `None` where it is gone.
-    fn update(self: &Arc<Self>, db: &DatabaseName, id: String, body: Option<&Map<String, Value>>) {
+    fn update(
+        self: &Arc<Self>,
+        db: &DatabaseName,
+        id: String,
+        body: Option<&Map<String, Value>>,
+        begun: Begun,
+    ) {
         let key = (db.to_string(), id);
         let state = body.and_then(|body| body.get("_replication_state")?.as_str());
         let ended = matches!(state, Some("completed" | "failed"));
@@ -246,9 +270,17 @@ impl Documents {
         };
         self.lock().insert(key.clone(), known);
         let (documents, user) = (self.clone(), user_of(body));
+        let wait = match begun {
+            Begun::WithServer => settings.startup_jitter.mul_f64(rand::random()),
+            Begun::Later => Duration::ZERO,
+        };
+        let replicated = async move {
+            tokio::time::sleep(wait).await;
+            documents.replicate(key, specification, user).await;
+        };
         tokio::spawn(async move {
             tokio::select! {
-                () = documents.replicate(key, specification, user) => {}
+                () = replicated => {}
                 () = gone.cancelled() => {}
             }
         });

@@ -108,6 +108,15 @@ impl Endpoint {
         Ok(Self::Remote(remote))
     }
 
+    /// The protocol of an address.
+    #[must_use]
+    pub fn scheme(&self) -> Option<Scheme> {
+        match self {
+            Self::Local(_) => None,
+            Self::Remote(remote) => Some(remote.scheme),
+        }
+    }
+
     /// As it is shown to people: an address has no password in it.
     #[must_use]
     pub fn shown(&self) -> String {

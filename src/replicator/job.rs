@@ -119,7 +119,9 @@ pub(super) struct Entry {
     pub running: Option<Running>,
     /// Of all runs.
     pub progress: Arc<Progress>,
-    /// When it last ran; what waits longest is started first.
+    /// How far back it stands among those that wait.
+    pub priority: f64,
+    /// When it last ran; among equals what waits longest is started first.
     pub last_start: Option<Instant>,
     /// Crashes without a healthy run in between.
     pub crashes: u32,
@@ -135,6 +137,7 @@ impl Entry {
             history: VecDeque::from([added]),
             running: None,
             progress: Arc::default(),
+            priority: 0.0,
             last_start: None,
             crashes: 0,
             not_before: None,

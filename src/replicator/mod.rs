@@ -24,6 +24,7 @@ mod scheduler;
 #[cfg(test)]
 mod scheduler_tests;
 mod service;
+mod shares;
 mod specification;
 
 #[cfg(test)]

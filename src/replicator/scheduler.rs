@@ -17,6 +17,7 @@ use crate::config::ReplicatorSettings;
 use crate::metrics;
 
 use super::job::{Completed, Entry, Happened, Job, JobView, Origin, Outcome, Running};
+use super::shares::Shares;
 use super::{Ended, PeerError, Progress, ReplicationError};
 
 /// Runs jobs; in tests something else than replications.
@@ -40,17 +41,23 @@ pub trait Runner: Send + Sync {
 pub struct Scheduler {
     runner: Arc<dyn Runner>,
     jobs: Mutex<BTreeMap<String, Entry>>,
+    /// Locked after the jobs.
+    shares: Mutex<Shares>,
     wake: Notify,
 }
 
 impl Scheduler {
     #[must_use]
     pub fn new(runner: Arc<dyn Runner>) -> Self {
-        Self { runner, jobs: Mutex::default(), wake: Notify::new() }
+        Self { runner, jobs: Mutex::default(), shares: Mutex::default(), wake: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a job.
@@ -64,7 +71,9 @@ impl Scheduler {
             return Err(known.job.clone());
         }
         let job = Arc::new(job);
-        jobs.insert(id, Entry::new(job.clone()));
+        let mut entry = Entry::new(job.clone());
+        entry.priority = self.shares().add(&job, &self.runner.settings().shares);
+        jobs.insert(id, entry);
         metrics::REPLICATOR_JOBS_ADDED.add(1);
         drop(jobs);
         self.wake.notify_one();
@@ -74,6 +83,7 @@ impl Scheduler {
     /// Removes a job, which stops after a last checkpoint. `None` where there is none.
     pub fn remove(&self, id: &str) -> Option<Arc<Job>> {
         let entry = self.lock().remove(id)?;
+        self.shares().remove(&entry.job);
         metrics::REPLICATOR_JOBS_REMOVED.add(1);
         if let Some(running) = entry.running {
             running.stop.cancel();
@@ -102,6 +112,7 @@ impl Scheduler {
             let settings = self.runner.settings();
             let now = Instant::now();
             if now >= next_turn {
+                self.end_turn(&settings);
                 self.make_room(&settings);
                 next_turn = now + settings.interval;
             }
@@ -118,8 +129,25 @@ impl Scheduler {
         }
     }
 
-    /// Starts what waits longest while there is room. Returns when the next job that crashed may
-    /// start again.
+    /// Charges what has run, and puts it back in the queue.
+    fn end_turn(&self, settings: &ReplicatorSettings) {
+        let (mut jobs, mut shares) = (self.lock(), self.shares());
+        for entry in jobs.values() {
+            if let Some(running) = &entry.running {
+                shares.charge(&entry.job, running.since.elapsed().min(settings.interval));
+            }
+        }
+        shares.turn(&settings.shares);
+        for entry in jobs.values_mut() {
+            entry.priority *= settings.shares.priority_coeff;
+            if entry.running.is_some() {
+                entry.priority += shares.step(&entry.job, &settings.shares);
+            }
+        }
+    }
+
+    /// Starts what stands first in the queue while there is room. Returns when the next job that
+    /// crashed may start again.
     fn start_waiting(
         self: &Arc<Self>,
         settings: &ReplicatorSettings,
@@ -130,7 +158,10 @@ impl Scheduler {
         let running = jobs.values().filter(|entry| entry.running.is_some()).count();
         let mut waiting: Vec<&mut Entry> =
             jobs.values_mut().filter(|entry| entry.may_start(now)).collect();
-        waiting.sort_by_key(|entry| entry.last_start);
+        waiting.sort_by(|one, other| {
+            let priorities = one.priority.total_cmp(&other.priority);
+            priorities.then(one.last_start.cmp(&other.last_start))
+        });
         for entry in waiting.into_iter().take(settings.max_jobs.saturating_sub(running)) {
             self.start(entry, settings, stop);
         }
@@ -175,6 +206,8 @@ impl Scheduler {
             return self.wake.notify_one();
         };
         let running = entry.running.take();
+        let ran = running.map(|running| running.since.elapsed()).unwrap_or_default();
+        self.shares().charge(job, ran.min(settings.interval));
         let now_s = self.runner.now_s();
         let outcome = match ended {
             Ok(Ended::Stopped) => {
@@ -187,7 +220,6 @@ impl Scheduler {
             Err(error) => {
                 metrics::REPLICATOR_JOBS_CRASHES.add(1);
                 tracing::warn!(replication = id, %error, "a replication crashed");
-                let ran = running.map(|running| running.since.elapsed()).unwrap_or_default();
                 entry.crash(ran, settings.health_threshold);
                 let crashed = Happened::Crashed(format!("{}: {error}", error.name()));
                 entry.note(now_s, crashed, settings.max_history);
@@ -196,6 +228,7 @@ impl Scheduler {
         };
         if outcome.is_some() {
             jobs.remove(&id);
+            self.shares().remove(job);
             metrics::REPLICATOR_JOBS_REMOVED.add(1);
         }
         drop(jobs);

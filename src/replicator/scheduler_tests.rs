@@ -10,7 +10,7 @@ use serde_json::{Map, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::UserCtx;
-use crate::config::{ReplicatorSettings, Settings};
+use crate::config::{ReplicatorSettings, Settings, Values};
 
 use super::job::{Happened, Job, JobView, Origin, Outcome};
 use super::scheduler::{Runner, Scheduler};
@@ -239,4 +239,35 @@ async fn the_end_waits_for_the_runs() {
     stage.stop.cancel();
     stage.driving.await.unwrap();
     assert_eq!(stage.fake.running.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn databases_run_as_much_as_their_shares_say() {
+    let stage = Stage::new(|settings| {
+        (settings.max_jobs, settings.max_churn) = (4, 4);
+        let values = [("replicator.shares", "rich", "400")];
+        settings.shares = settings_of(&values).replicator.shares;
+    });
+    for id in 0..8 {
+        for database in ["rich", "poor"] {
+            let origin = Origin::Document { database: database.to_owned(), doc_id: id.to_string() };
+            stage.add(&format!("{database}{id}"), Plan::Forever, origin).unwrap();
+        }
+    }
+    pass(6 * 3600).await;
+    let starts = |database: &str| {
+        (0..8).map(|id| stage.starts_of(&format!("{database}{id}"))).collect::<Vec<_>>()
+    };
+    let (rich, poor) = (starts("rich"), starts("poor"));
+    let [all_rich, all_poor] = [&rich, &poor].map(|starts| starts.iter().sum::<usize>());
+    assert!(all_rich > 2 * all_poor, "{rich:?} {poor:?}");
+    assert!(poor.iter().all(|starts| *starts > 1), "nobody starves: {poor:?}");
+}
+
+fn settings_of(values: &[(&str, &str, &str)]) -> Settings {
+    let mut found = Values::new();
+    for (section, key, value) in values {
+        found.entry((*section).to_owned()).or_default().insert((*key).into(), (*value).into());
+    }
+    Settings::read(&found)
 }

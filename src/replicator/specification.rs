@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::config::{ClientTls, ReplicatorSettings};
+use crate::config::{ClientTls, ReplicatorSettings, ValidProtocols};
 use crate::http::path::{self, Plus};
 
 use super::{Endpoint, SpecificationError};
@@ -61,6 +61,9 @@ pub struct Tuning {
     pub use_checkpoints: bool,
     pub use_bulk_get: bool,
     pub tls: ClientTls,
+    /// Whether to log in for a cookie.
+    pub sessions: bool,
+    pub protocols: ValidProtocols,
 }
 
 /// Bounds for what a document may ask for: the work of one replication stays bounded.
@@ -74,7 +77,8 @@ impl Specification {
     /// # Errors
     /// The first thing that is wrong, in CouchDB's order.
     pub fn parse(body: &Map<String, Value>, defaults: &Tuning) -> Result<Self, SpecificationError> {
-        let (source_proxy, target_proxy) = proxies(body)?;
+        let valid = &defaults.protocols;
+        let (source_proxy, target_proxy) = proxies(body, &valid.proxy)?;
         // CouchDB looks at the parameters before it looks at the sides.
         let tuning = Tuning::parse(body, defaults)?;
         let selection = Selection::parse(body)?;
@@ -87,6 +91,11 @@ impl Specification {
         let target = body.get("target").ok_or(missing)?;
         let source = Endpoint::parse(source, source_proxy)?;
         let target = Endpoint::parse(target, target_proxy)?;
+        for side in [&source, &target] {
+            if side.scheme().is_some_and(|scheme| !has(&valid.endpoint, scheme.name())) {
+                return Err(SpecificationError::Address("endpoint"));
+            }
+        }
         Ok(Self {
             source,
             target,
@@ -154,6 +163,8 @@ impl Tuning {
             use_checkpoints: settings.use_checkpoints,
             use_bulk_get: settings.use_bulk_get,
             tls: settings.tls.clone(),
+            sessions: settings.sessions,
+            protocols: settings.protocols.clone(),
         }
     }
 
@@ -192,6 +203,8 @@ impl Tuning {
             },
             use_bulk_get: boolean(body, "use_bulk_get", defaults.use_bulk_get)?,
             tls: defaults.tls.clone(),
+            sessions: defaults.sessions,
+            protocols: defaults.protocols.clone(),
         })
     }
 }
@@ -200,18 +213,25 @@ fn wrong(name: &str, wanted: &str) -> SpecificationError {
     SpecificationError::Parameter(format!("parameter `{name}` must be {wanted}"))
 }
 
-fn is_proxy(address: &str) -> bool {
+fn has(protocols: &[String], wanted: &str) -> bool {
+    protocols.iter().any(|protocol| protocol == wanted)
+}
+
+fn is_proxy(address: &str, valid: &[String]) -> bool {
     let parts = address.split_once("://");
     parts.is_some_and(|(scheme, rest)| {
-        matches!(scheme, "http" | "https" | "socks5") && !rest.is_empty()
+        matches!(scheme, "http" | "https" | "socks5") && has(valid, scheme) && !rest.is_empty()
     })
 }
 
 /// The proxies of the source and the target.
-fn proxies(body: &Map<String, Value>) -> Result<(Option<&str>, Option<&str>), SpecificationError> {
+fn proxies<'b>(
+    body: &'b Map<String, Value>,
+    valid: &[String],
+) -> Result<(Option<&'b str>, Option<&'b str>), SpecificationError> {
     let both = text(body, "proxy")?;
     let (source, target) = (text(body, "source_proxy")?, text(body, "target_proxy")?);
-    if [both, source, target].into_iter().flatten().any(|proxy| !is_proxy(proxy)) {
+    if [both, source, target].into_iter().flatten().any(|proxy| !is_proxy(proxy, valid)) {
         return Err(SpecificationError::Address("proxy"));
     }
     let other = source.map(|_| "source_proxy").or(target.map(|_| "target_proxy"));

@@ -7,7 +7,9 @@ mod line;
 mod writer;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -23,6 +25,9 @@ use super::recent_log;
 
 use line::Line;
 use writer::Writer;
+
+/// How often, at least, it is looked whether lines have waited for long enough.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 static SINK: Mutex<Option<Sink>> = Mutex::new(None);
@@ -53,12 +58,37 @@ pub fn set(settings: &LogSettings) {
         return;
     }
     let (writer, failure) = Writer::new(settings);
+    if let Some(before) = &mut *sink {
+        before.writer.flush();
+    }
     *sink = Some(Sink { settings: settings.clone(), writer });
     drop(sink);
     // Fails only when the log is gone.
     let _ = handle.reload(filter(settings.level));
     if let Some(reason) = failure {
         tracing::error!("{reason}; this goes to stderr");
+    }
+}
+
+/// Writes what waits for other lines.
+pub fn flush() {
+    if let Some(sink) = &mut *sink() {
+        sink.writer.flush();
+    }
+}
+
+/// Writes lines that nobody follows when they have waited for long enough, until `stop`.
+pub async fn keep_flushed(stop: CancellationToken) {
+    loop {
+        let mut delay = LOOK_EVERY;
+        if let Some(Sink { settings, writer }) = &mut *sink() {
+            writer.flush_what_is_due();
+            delay = settings.buffer.delay.clamp(LOOK_EVERY / 100, LOOK_EVERY);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = stop.cancelled() => return,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::config::{LogSettings, LogWriter, SyslogSettings};
+use crate::config::{LogBuffer, LogSettings, LogWriter, SyslogSettings};
 
 use super::line::Line;
 
@@ -29,7 +29,7 @@ impl Writer {
         let made = match &settings.writer {
             LogWriter::Stderr => Ok(Self::Stderr),
             LogWriter::Journald => Ok(Self::Journald),
-            LogWriter::File(path) => LogFile::open(path.clone())
+            LogWriter::File(path) => LogFile::open(path.clone(), settings.buffer)
                 .map(Self::File)
                 .map_err(|error| format!("cannot log to {}: {error}", path.display())),
             LogWriter::Syslog(syslog) => Syslog::new(syslog)
@@ -52,6 +52,22 @@ impl Writer {
             Self::Syslog(syslog) => syslog.send(line, bytes_max),
         }
     }
+
+    /// Writes what has waited for long enough.
+    pub fn flush_what_is_due(&mut self) {
+        if let Self::File(file) = self
+            && file.since.elapsed() >= file.buffer.delay
+        {
+            file.flush();
+        }
+    }
+
+    /// Writes what waits.
+    pub fn flush(&mut self) {
+        if let Self::File(file) = self {
+            file.flush();
+        }
+    }
 }
 
 fn to_stderr(text: &str) {
@@ -63,27 +79,48 @@ fn to_stderr(text: &str) {
 pub struct LogFile {
     path: PathBuf,
     file: File,
+    buffer: LogBuffer,
+    waiting: Vec<u8>,
+    /// When the first line of those that wait came.
+    since: Instant,
     looked: Instant,
 }
 
 impl LogFile {
-    fn open(path: PathBuf) -> io::Result<Self> {
+    fn open(path: PathBuf, buffer: LogBuffer) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.create(true).append(true);
         owner_only(&mut options);
         let file = options.open(&path)?;
-        Ok(Self { path, file, looked: Instant::now() })
+        let now = Instant::now();
+        Ok(Self { path, file, buffer, waiting: Vec::new(), since: now, looked: now })
     }
 
     fn write(&mut self, text: &str) {
+        if self.waiting.is_empty() {
+            self.since = Instant::now();
+        }
+        self.waiting.extend_from_slice(text.as_bytes());
+        self.waiting.push(b'\n');
+        if self.waiting.len() > self.buffer.bytes || self.since.elapsed() >= self.buffer.delay {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
         if self.looked.elapsed() >= LOOK_EVERY {
             self.looked = Instant::now();
-            let opened = if self.is_gone() { Self::open(self.path.clone()).ok() } else { None };
-            if let Some(opened) = opened {
-                *self = opened;
+            if self.is_gone()
+                && let Ok(opened) = Self::open(self.path.clone(), self.buffer)
+            {
+                self.file = opened.file;
             }
         }
-        let _ = self.file.write_all(format!("{text}\n").as_bytes());
+        let _ = self.file.write_all(&self.waiting);
+        self.waiting.clear();
     }
 
     fn is_gone(&self) -> bool {
@@ -151,7 +188,8 @@ mod tests {
     fn a_file_that_was_moved_away_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
-        let mut file = LogFile::open(path.clone()).unwrap();
+        let at_once = LogBuffer { bytes: 0, delay: Duration::ZERO };
+        let mut file = LogFile::open(path.clone(), at_once).unwrap();
         file.write("one");
         std::fs::rename(&path, &moved).unwrap();
         file.write("two");
@@ -162,5 +200,26 @@ mod tests {
         file.write("four");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\nfour\n");
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn lines_wait_for_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let buffer = LogBuffer { bytes: 10, delay: Duration::from_mins(1) };
+        let mut file = LogFile::open(path.clone(), buffer).unwrap();
+        let written = || std::fs::read_to_string(&path).unwrap();
+        file.write("one");
+        file.write("two");
+        assert_eq!(written(), "");
+        file.write("three");
+        assert_eq!(written(), "one\ntwo\nthree\n");
+        file.write("four");
+        file.since = file.since.checked_sub(buffer.delay).unwrap();
+        file.write("5");
+        assert_eq!(written(), "one\ntwo\nthree\nfour\n5\n");
+        file.write("six");
+        file.flush();
+        assert_eq!(written(), "one\ntwo\nthree\nfour\n5\nsix\n");
     }
 }

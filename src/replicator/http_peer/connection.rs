@@ -117,7 +117,7 @@ impl Connection {
         let patience = tuning.connection_timeout;
         Ok(Self {
             client,
-            session: Session::new(remote, &remote.headers, patience),
+            session: Session::new(remote, tuning),
             headers: remote.headers.clone(),
             permits: Arc::new(Semaphore::new(tuning.http_connections)),
             retries: Retries::new(tuning.retries_per_request),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::http::client::{Body, ClientError, HttpClient, Method, Request, Response};
 use crate::http::path::quote_plus;
-use crate::replicator::{Credentials, Remote};
+use crate::replicator::{Credentials, Remote, Tuning};
 
 /// A cookie that is refused at this age was never good for anything.
 const AGE_MIN: Duration = Duration::from_secs(5);
@@ -45,8 +45,8 @@ struct Cookie {
 }
 
 impl Session {
-    /// `headers` are those of every request.
-    pub(super) fn new(remote: &Remote, headers: &[(String, String)], patience: Duration) -> Self {
+    pub(super) fn new(remote: &Remote, tuning: &Tuning) -> Self {
+        let headers = &remote.headers;
         let said = |wanted: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
         // Who says who they are by other means needs no password.
         let credentials = remote.credentials.clone().filter(|_| !said("authorization"));
@@ -61,13 +61,14 @@ impl Session {
                 ("accept", "application/json".to_owned()),
                 ("content-type", "application/x-www-form-urlencoded".to_owned()),
             ],
-            private_headers: headers.to_vec(),
+            private_headers: headers.clone(),
             body: Body::of(body),
-            patience,
+            patience: tuning.connection_timeout,
             // The password goes to no other place.
             redirects_max: 0,
         };
-        let state = if said("cookie") { State::Basic } else { State::New };
+        let cookies = tuning.sessions && !said("cookie");
+        let state = if cookies { State::New } else { State::Basic };
         Self { credentials, login, state: Mutex::new(state) }
     }
 

@@ -17,6 +17,8 @@ use crate::stage::Stage;
 use generator::{Generator, INJECTED, Shot};
 
 mod bodies;
+mod floods;
+mod framing;
 mod generator;
 mod random;
 
@@ -57,12 +59,7 @@ iterations = 10
 
 #[test]
 fn ten_thousand_malformed_requests() {
-    let stage = Stage::with(|folder| {
-        let ini = folder.join("hostile.ini");
-        fs::write(&ini, CONFIGURATION).unwrap();
-        vec!["--config".to_owned(), ini.to_str().unwrap().to_owned()]
-    });
-    prepare(&stage);
+    let stage = start();
     let seed = std::env::var("HOSTILE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(16);
     println!("HOSTILE_SEED={seed}");
     // What is made once does not count as growth.
@@ -78,7 +75,13 @@ fn ten_thousand_malformed_requests() {
     assert_eq!(stage.stop().code(), Some(0));
 }
 
-fn prepare(stage: &Stage) {
+/// A server with something in it to be asked for.
+fn start() -> Stage {
+    let stage = Stage::with(|folder| {
+        let ini = folder.join("hostile.ini");
+        fs::write(&ini, CONFIGURATION).unwrap();
+        vec!["--config".to_owned(), ini.to_str().unwrap().to_owned()]
+    });
     let map = "function (doc) { emit(doc._id, 1); }";
     stage.put(
         "/db/_design/d",
@@ -95,6 +98,33 @@ fn prepare(stage: &Stage) {
     let answer = stage.send("PUT", "/db/attached/a.bin", &types, &"0123456789".repeat(1000));
     assert_eq!(answer.status, 201);
     assert_eq!(stage.ask("PUT", "/good", None).status, 201);
+    stage
+}
+
+/// Requests of a round, and how many rounds there are.
+const ROUND: usize = 600;
+const ROUNDS: u64 = 6;
+/// How much more may lie in memory after the last rounds than after the first ones.
+const ROUNDS_GROWTH_KB_MAX: u64 = 20_000;
+
+#[test]
+fn memory_does_not_grow_from_round_to_round() {
+    let stage = start();
+    // More of them for whoever looks for a leak.
+    let rounds = std::env::var("HOSTILE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    let resident: Vec<u64> = (0..rounds.unwrap_or(ROUNDS))
+        .map(|seed| {
+            let started = Instant::now();
+            let complaints = fire(&stage, seed, ROUND);
+            assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+            let now = resident_kb(stage.server.pid());
+            println!("round {seed}: {now} KB after {:?}", started.elapsed());
+            now
+        })
+        .collect();
+    let (first, last) = resident.split_at(resident.len() / 2);
+    let (warm, end) = (first.iter().max().unwrap(), last.iter().min().unwrap());
+    assert!(*end < warm + ROUNDS_GROWTH_KB_MAX, "memory grows: {resident:?} KB");
 }
 
 /// Sends so many requests from several clients, while another one behaves. What went wrong.

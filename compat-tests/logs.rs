@@ -173,3 +173,39 @@ fn a_syslog_server_gets_each_line() {
         }
     }
 }
+
+#[test]
+fn journald_is_told_the_level_and_no_time() {
+    let stage = with("[log]\nlevel = info\nwriter = journald\n", &[]);
+    stage.ask("GET", "/db", None);
+    let log = stage.log();
+    let line = log.lines().find(|line| line.contains("http.path=\"/db\" http.status=200"));
+    assert!(line.is_some_and(|line| line.starts_with("<6>request http.method=")), "{log}");
+    let broken = stage.ask("GET", "/db/_all_docs?startkey=x", None);
+    assert_eq!(broken.status, 400);
+    assert!(stage.log().lines().all(|line| line.starts_with('<')), "{}", stage.log());
+}
+
+#[test]
+fn lines_of_a_file_wait_for_others_but_not_for_long() {
+    let text = "[log]\nlevel = info\nwriter = file\nfile = FOLDER/couch.log\n\
+                write_buffer = 1000000\nwrite_delay = 200\n";
+    let stage = with(text, &[]);
+    let path = stage.folder().join("couch.log");
+    stage.ask("GET", "/db", None);
+    let end = Instant::now() + DEADLINE;
+    while !read(&path).contains("http.path=\"/db\" http.status=200") {
+        assert!(Instant::now() < end, "{}", read(&path));
+        thread::sleep(Duration::from_millis(20));
+    }
+    // The last lines are written before the server ends.
+    stage.put("/_node/_local/_config/log/write_delay", &json!("60000"));
+    stage.ask("GET", "/last", None);
+    assert!(!read(&path).contains("http.path=\"/last\""));
+    stage.server.terminate();
+    let end = Instant::now() + DEADLINE;
+    while !read(&path).contains("http.path=\"/last\"") {
+        assert!(Instant::now() < end, "{}", read(&path));
+        thread::sleep(Duration::from_millis(20));
+    }
+}

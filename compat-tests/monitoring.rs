@@ -76,6 +76,54 @@ fn work_is_counted() {
     assert!(stat(&stage, "couchdb/open_os_files") > 3);
 }
 
+/// What comes until the server closes the connection.
+fn send(stage: &Stage, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(&stage.client.host).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    // A connection that is cut ends as well.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn what_is_refused_unread_is_counted_and_logged() {
+    let stage = Stage::with(|_| vec!["--log-level=info".to_owned()]);
+    let set = |key: &str, value: &str| {
+        let path = format!("/_node/_local/_config/chttpd/{key}");
+        stage.ask("PUT", &path, Some(&json!(value))).status
+    };
+    assert_eq!(set("header_timeout", "100"), 200);
+    let paths = ["requests", "400", "408", "503"].map(|what| match what {
+        "requests" => "couchdb/httpd/requests".to_owned(),
+        status => format!("couchdb/httpd_status_codes/{status}"),
+    });
+    let before = paths.clone().map(|path| stat(&stage, &path));
+    assert!(send(&stage, b"GET / HTTP/1.1\r\nno header\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(70_000));
+    assert!(send(&stage, long.as_bytes()).starts_with("HTTP/1.1 431 "));
+    assert_eq!(send(&stage, b"GET / HTTP/1.1\r\nhost"), "");
+    // One connection is kept, so that the next one is one too many.
+    let kept = stage.ask_and_hold("/db/_changes?feed=continuous&heartbeat=100");
+    assert_eq!(set("max_connections", "1"), 200);
+    assert_eq!(stage.ask("GET", "/", None).status, 503);
+    drop(kept);
+    let end = Instant::now() + DEADLINE;
+    while set("max_connections", "100") == 503 {
+        assert!(Instant::now() < end, "there is no room again");
+    }
+    for (path, before) in paths.iter().zip(before) {
+        let now = stat(&stage, path);
+        assert!(now > before, "{path}: {before}, then {now}");
+    }
+    let log = stage.log();
+    for status in [400, 408, 431, 503] {
+        let line = format!("http.method=\"-\" http.path=\"-\" http.status={status}");
+        assert!(log.contains(&line), "{status} in {log}");
+    }
+}
+
 #[test]
 fn waiting_feeds_are_counted_while_they_wait() {
     let stage = Stage::new();

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::json;
@@ -22,14 +22,20 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A server that speaks HTTPS too, with a certificate of its own making in `cert.pem`.
 fn start_https(folder: &Path) -> Server {
+    let (cert_file, key_file) = make_certificate(folder);
+    let arguments = ["--tls-cert", &cert_file, "--tls-key", &key_file, "--tls-port", "0"];
+    Server::start_with(folder, Port::Free, &arguments.map(str::to_owned))
+}
+
+/// A certificate and its key, in files of these paths.
+fn make_certificate(folder: &Path) -> (String, String) {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let (cert_file, key_file) = (path("cert.pem"), path("key.pem"));
     fs::write(&cert_file, cert.pem()).unwrap();
     fs::write(&key_file, signing_key.serialize_pem()).unwrap();
-    let arguments = ["--tls-cert", &cert_file, "--tls-key", &key_file, "--tls-port", "0"];
-    Server::start_with(folder, Port::Free, &arguments.map(str::to_owned))
+    (cert_file, key_file)
 }
 
 /// What curl says: the body, then version and status.
@@ -81,6 +87,85 @@ fn curl_over_tls_and_http_2() {
         let missing = ask(&["--get", "--data-urlencode", "a=\"b c\"", &format!("{db}/none")]);
         assert!(missing.ends_with(&format!("{version} 404")), "{missing}");
     }
+}
+
+#[test]
+fn a_restart_takes_the_server_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert_file, key_file) = make_certificate(folder.path());
+    let ini = folder.path().join("restart.ini");
+    let text = format!(
+        "[log]\nlevel = info\n[chttpd]\nport = 0\n\
+         [ssl]\nport = 0\ncert_file = {cert_file}\nkey_file = {key_file}\n"
+    );
+    fs::write(&ini, text).unwrap();
+    let arguments = ["--config".to_owned(), ini.to_str().unwrap().to_owned()];
+    let server = Server::start_with(folder.path(), Port::Configured, &arguments);
+    let log = || fs::read_to_string(folder.path().join("settee.log")).unwrap();
+    let address = |protocol: &str| {
+        let (log, prefix) = (log(), format!("the server listens at {protocol}://"));
+        let (_, rest) = log.rsplit_once(&prefix).unwrap_or_else(|| panic!("{prefix} in {log}"));
+        rest.split('/').next().unwrap().to_owned()
+    };
+    let ask = |host: &str, method: &str, path: &str, body: &str| {
+        let json = ("Content-Type".to_owned(), "application/json".to_owned());
+        let client = Client { host: host.to_owned() };
+        client.send(method, path, &[json], Some(body.as_bytes())).unwrap().status
+    };
+    let restart = |host: &str| {
+        let moved = log().matches("listens at http://").count();
+        assert_eq!(ask(host, "POST", "/_node/_local/_restart", ""), 200);
+        let end = Instant::now() + DEADLINE;
+        while log().matches("listens at http://").count() == moved {
+            assert!(Instant::now() < end, "{}", log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let first = format!("127.0.0.1:{}", server.port());
+    let config = "/_node/_local/_config";
+    let elsewhere = format!("{config}/chttpd/bind_address");
+    assert_eq!(ask(&first, "PUT", &elsewhere, "\"127.0.0.2\""), 200);
+    assert_eq!(ask(&first, "PUT", &format!("{config}/ssl/enable"), "\"true\""), 200);
+    restart(&first);
+    let (http, https) = (address("http"), address("https"));
+    assert!(http.starts_with("127.0.0.2:") && https.starts_with("127.0.0.2:"), "{http} {https}");
+    assert_eq!(ask(&http, "GET", "/_up", ""), 200);
+    assert!(TcpStream::connect(&first).is_err(), "nobody listens there any more");
+    let up = curl(&["--insecure", &format!("https://{https}/_up")]);
+    assert!(up.ends_with(" 200"), "{up}");
+    // The same port, at all addresses.
+    let port = http.rsplit_once(':').unwrap().1.to_owned();
+    assert_eq!(ask(&http, "PUT", &format!("{config}/chttpd/port"), &format!("\"{port}\"")), 200);
+    assert_eq!(ask(&http, "PUT", &elsewhere, "\"any\""), 200);
+    restart(&http);
+    let first = format!("127.0.0.1:{port}");
+    assert_eq!(ask(&first, "GET", "/_up", ""), 200);
+    // An address that this machine does not have: everything stays where it was.
+    assert_eq!(ask(&first, "PUT", &elsewhere, "\"203.0.113.7\""), 200);
+    restart(&first);
+    assert!(log().contains("the server listens where it did before"), "{}", log());
+    assert_eq!(ask(&first, "GET", "/_up", ""), 200);
+    assert_eq!(ask(&first, "PUT", &format!("{config}/ssl/enable"), "\"false\""), 200);
+    restart(&first);
+    assert!(TcpStream::connect(&https).is_err(), "HTTPS is off");
+}
+
+#[test]
+fn a_node_has_the_name_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = [("NODENAME", "db.example")];
+    let server = Server::start_in(folder.path(), Port::Free, &[], &name);
+    let client = Client::new(server.port());
+    let get = |path: &str| {
+        let response = client.send("GET", path, &[], None).unwrap();
+        (response.status, text(&response))
+    };
+    let members =
+        json!({"all_nodes": ["couchdb@db.example"], "cluster_nodes": ["couchdb@db.example"]});
+    assert_eq!(get("/_membership"), (200, members.to_string()));
+    assert_eq!(get("/_node/_local"), (200, json!({"name": "couchdb@db.example"}).to_string()));
+    assert_eq!(get("/_node/couchdb@db.example/_config").0, 200);
+    assert_eq!(get("/_node/settee@127.0.0.1/_config").0, 404);
 }
 
 #[test]
@@ -162,7 +247,7 @@ fn is_refusal(response: &Response) -> bool {
 
 #[test]
 fn what_is_too_much_is_refused_at_once_and_the_rest_goes_on() {
-    let stage = Stage::new();
+    let stage = Stage::with(|_| vec!["--log-level=info".to_owned()]);
     let spin = "function (doc, req) { while (true) {} }";
     let ddoc = json!({"shows": {"spin": spin}, "language": "javascript"});
     stage.put("/db/_design/d", &ddoc);
@@ -193,7 +278,40 @@ fn what_is_too_much_is_refused_at_once_and_the_rest_goes_on() {
             assert_eq!(spun.join().unwrap().status, 500);
         }
     });
+    let log = stage.log();
+    assert!(log.contains("http.method=\"GET\" http.path=\"/db\" http.status=503"), "{log}");
     assert_eq!(ask("/db").status, 200);
+}
+
+#[test]
+fn connections_leave_files_for_the_store() {
+    let stage = Stage::new();
+    let pid = stage.server.pid().to_string();
+    let limited = Command::new("prlimit").args(["--nofile=200:200", "--pid", &pid]).status();
+    assert!(limited.unwrap().success());
+    let feeds = |count: usize| -> Vec<_> {
+        let feed = |_| {
+            let feed = stage.ask_and_hold("/db/_changes?feed=continuous&heartbeat=1000");
+            let mut begin = [0; 12];
+            std::io::Read::read_exact(&mut &feed, &mut begin).unwrap();
+            (feed, String::from_utf8_lossy(&begin).into_owned())
+        };
+        (0..count).map(feed).collect()
+    };
+    let held = feeds(140);
+    assert!(held.iter().all(|(_, begin)| begin == "HTTP/1.1 200"));
+    for n in 0..10 {
+        stage.put(&format!("/db/{n}"), &json!({}));
+    }
+    // Three quarters of the files are 150.
+    let more = feeds(20);
+    let refused = more.iter().filter(|(_, begin)| begin == "HTTP/1.1 503").count();
+    assert!((10..20).contains(&refused), "{refused} were refused");
+    drop((held, more));
+    let end = Instant::now() + DEADLINE;
+    while stage.ask("GET", "/db", None).status != 200 {
+        assert!(Instant::now() < end, "there is no room again");
+    }
 }
 
 #[test]

@@ -23,6 +23,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 pub enum Port {
     /// Any free port, chosen by the server.
     Free,
+    /// Address and port as the arguments say.
+    Configured,
     /// The port that an earlier server of the same test had.
     Same(u16),
 }
@@ -60,9 +62,9 @@ impl Server {
     ) -> Self {
         let log = log_path(folder);
         let mut child = Command::new(env!("CARGO_BIN_EXE_settee"))
-            .args(["serve", "--bind", "127.0.0.1", "--storage", "rocksdb"])
+            .args(["serve", "--storage", "rocksdb"])
             .args(["--admin", &format!("{ADMIN}:{PASSWORD}")])
-            .args(["--port", &port.argument()])
+            .args(port.arguments())
             .arg("--data-dir")
             .arg(folder.join("data"))
             .args(arguments)
@@ -138,11 +140,13 @@ impl Drop for Server {
 }
 
 impl Port {
-    fn argument(self) -> String {
-        match self {
-            Self::Free => "0".to_owned(),
-            Self::Same(port) => port.to_string(),
-        }
+    fn arguments(self) -> Vec<String> {
+        let port = match self {
+            Self::Configured => return Vec::new(),
+            Self::Free => 0,
+            Self::Same(port) => port,
+        };
+        vec!["--bind=127.0.0.1".to_owned(), format!("--port={port}")]
     }
 }
 

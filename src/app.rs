@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Authenticator;
@@ -22,6 +23,7 @@ mod disk;
 mod global_changes;
 mod jwks;
 pub mod log;
+mod node_name;
 pub mod process;
 pub mod recent_log;
 mod resharding;
@@ -30,6 +32,7 @@ mod uuids;
 
 pub use clock::now_s;
 pub use jwks::Jwks;
+pub use node_name::node_name;
 pub use resharding::Resharding;
 pub use start::{StartError, StartOptions, Started, Storage, start};
 pub use uuids::UuidGenerator;
@@ -54,6 +57,8 @@ pub struct App {
     pub uuid: String,
     /// The folder of temporary files; emptied at each start.
     pub scratch: PathBuf,
+    /// Told when a restart is asked for: the server listens where the settings say by then.
+    pub restarted: watch::Sender<()>,
     /// Cancelled when the server stops: feeds end.
     pub stopping: CancellationToken,
 }
@@ -65,7 +70,8 @@ impl App {
         let peruser = self.peruser.clone().drive(stopping());
         let disk = self.watch_disk(stopping());
         let global_changes = self.write_global_changes(stopping());
-        tokio::join!(self.replicator.drive(stopping()), peruser, disk, global_changes);
+        let log = log::keep_flushed(stopping());
+        tokio::join!(self.replicator.drive(stopping()), peruser, disk, global_changes, log);
     }
 }
 

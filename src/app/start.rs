@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread;
 
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Authenticator, NewAdmin, SecurityObject};
@@ -25,6 +26,7 @@ use crate::storage::{Engine, MemoryEngine, RocksEngine, RocksOptions, StorageErr
 use crate::users::{Accounts, Peruser, UsersRules, missing_auth_design};
 use crate::views::Views;
 
+use super::node_name::set_node_name;
 use super::uuids::random_hex;
 use super::{App, Jwks, Resharding, SharedApp, UuidGenerator, log, now_s, process};
 
@@ -51,6 +53,8 @@ pub struct StartOptions {
     /// Settings from the command line and the environment; they win over all files.
     pub overrides: Vec<Override>,
     pub storage: Storage,
+    /// What the node is called, or its host.
+    pub node_name: Option<String>,
 }
 
 /// A server's app, and the account that was made for it on its very first start.
@@ -84,6 +88,9 @@ pub enum StartError {
 /// See [`StartError`]; what was made until then stays.
 pub fn start(options: &StartOptions) -> Result<Started, StartError> {
     process::start_clock();
+    if let Some(name) = &options.node_name {
+        set_node_name(name);
+    }
     make_folder(&options.data_dir)?;
     let local_ini = options.data_dir.join("local.ini");
     let config = Config::open(&options.config_files, local_ini, options.overrides.clone())?;
@@ -124,6 +131,7 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
         resharding: Resharding::default(),
         uuid,
         scratch: make_scratch(&options.data_dir)?,
+        restarted: watch::Sender::default(),
         stopping: CancellationToken::new(),
     };
     app.apply_settings();

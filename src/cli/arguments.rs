@@ -141,6 +141,9 @@ pub struct Serve {
     /// What session cookies are signed with
     #[arg(long, hide = true, env = "COUCHDB_SECRET", hide_env_values = true)]
     couchdb_secret: Option<String>,
+    /// What the node is called, or its host
+    #[arg(long, hide = true, env = "NODENAME")]
+    nodename: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -248,6 +251,7 @@ impl Serve {
             data_dir: self.data.folder()?,
             config_files: self.data.config.clone(),
             overrides,
+            node_name: self.nodename.clone().filter(|name| !name.is_empty()),
             storage: match self.storage {
                 StorageKind::RocksDb => Storage::RocksDb,
                 StorageKind::Memory => Storage::Memory,

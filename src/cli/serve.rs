@@ -1,10 +1,8 @@
 //! `settee serve`: starts the server, says where it listens, runs until a signal.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process;
-use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -13,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::{self, SharedApp, StartError, Started, control, log};
 use crate::auth::NewAdmin;
-use crate::server::{self, Listeners, Tls, TlsError};
+use crate::server::{self, ListenError, Listeners};
 
 use super::arguments::Serve;
 use super::systemd::Systemd;
@@ -26,10 +24,8 @@ const LAST_WORK_TIME_MAX: Duration = Duration::from_secs(1);
 pub enum ServeError {
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error("cannot listen at {address}: {source}")]
-    Listen { address: SocketAddr, source: io::Error },
-    #[error("TLS: {0}")]
-    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -50,37 +46,26 @@ pub fn run(arguments: &Serve) -> Result<(), ServeError> {
     let runtime = Runtime::new()?;
     let served = runtime.block_on(serve(app, options.data_dir));
     runtime.shutdown_timeout(LAST_WORK_TIME_MAX);
+    log::flush();
     served
 }
 
 async fn serve(app: SharedApp, data_dir: PathBuf) -> Result<(), ServeError> {
-    let settings = app.config.snapshot();
-    let bind = |port| {
-        let address = SocketAddr::new(settings.chttpd.bind_address, port);
-        server::bind(address).map_err(|source| ServeError::Listen { address, source })
-    };
-    let http = bind(settings.chttpd.port)?;
-    let https = if settings.ssl.enable {
-        let tls = Tls::load(app.config.clone())?;
-        Some((bind(settings.ssl.port)?, Arc::new(tls)))
-    } else {
-        None
-    };
-    drop(settings);
+    let listeners = Listeners::open(&app.config)?;
     let signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     tokio::spawn(control::listen(app.clone(), data_dir));
     let systemd = Systemd::from_environment();
-    if let Some((listener, _)) = &https {
-        say(&format!("settee is ready at https://{}/\n", listener.local_addr()?))?;
+    if let Some(address) = listeners.https_address()? {
+        say(&format!("settee is ready at https://{address}/\n"))?;
     }
-    say(&format!("settee is ready at http://{}/\n", http.local_addr()?))?;
+    say(&format!("settee is ready at http://{}/\n", listeners.http_address()?))?;
     systemd.notify("READY=1");
     let watched = tokio::spawn(systemd.clone().keep_watchdog());
     let stopped = async {
         stopped(signals).await;
         systemd.notify("STOPPING=1");
     };
-    let served = server::serve(app, Listeners { http, https }, stopped).await;
+    let served = server::serve(app, listeners, stopped).await;
     watched.abort();
     Ok(served?)
 }
@@ -99,6 +84,7 @@ async fn stopped([mut interrupt, mut terminate]: [Signal; 2]) {
     tokio::spawn(async move {
         next().await;
         tracing::warn!("stopped at once");
+        log::flush();
         process::exit(1);
     });
 }

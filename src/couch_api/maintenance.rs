@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 
+use crate::app::node_name;
 use crate::blocking;
 use crate::database::Database;
 use crate::document::DocId;
@@ -15,9 +16,6 @@ use super::request::Request;
 use super::respond::{self, Answer};
 use super::router::Role;
 use super::settings::require_admin;
-
-/// The name of the one node.
-pub const NODE: &str = "settee@127.0.0.1";
 
 /// `POST /{db}/_ensure_full_commit`: every acknowledged write is durable already.
 pub fn ensure_full_commit(request: &Request, db: &Database) -> Answer {
@@ -82,7 +80,7 @@ pub fn shards(request: &Request) -> Answer {
     request.allow(&[Method::GET], "GET")?;
     let range = "00000000-ffffffff";
     match request.path.get(2) {
-        None => respond::ok(&json!({"shards": {range: [NODE]}})),
-        Some(_) => respond::ok(&json!({"range": range, "nodes": [NODE]})),
+        None => respond::ok(&json!({"shards": {range: [node_name()]}})),
+        Some(_) => respond::ok(&json!({"range": range, "nodes": [node_name()]})),
     }
 }

@@ -47,6 +47,7 @@ mod query;
 mod replicate;
 mod replicator_docs;
 mod request;
+mod request_log;
 mod request_object;
 mod reshard;
 mod respond;
@@ -70,4 +71,5 @@ mod writing;
 
 pub use prometheus::metrics_text;
 pub use request::BodyTooSlow;
+pub use request_log::Answered;
 pub use service::{Encrypted, Service, serve_request};

@@ -5,7 +5,7 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use crate::app::SharedApp;
+use crate::app::{SharedApp, node_name};
 use crate::auth;
 use crate::blocking;
 use crate::config::{ConfigError, Persist};
@@ -13,7 +13,6 @@ use crate::config::{ConfigError, Persist};
 use super::error::ApiError;
 use super::request::Request;
 use super::respond::{self, Answer};
-use super::server_info::NODE_NAME;
 use super::{prometheus, stats, system};
 
 /// Sections that decide which programs run: never changed over HTTP.
@@ -35,11 +34,11 @@ pub async fn node(request: Request) -> Answer {
         [] => return Err(ApiError::bad_request("Incomplete path to _node request")),
         [name, rest @ ..] => (*name, rest),
     };
-    if name != "_local" && name != NODE_NAME {
+    if name != "_local" && name != node_name() {
         return Err(ApiError::not_found(format!("no such node: {name}")));
     }
     match rest {
-        [] => respond::ok(&json!({"name": NODE_NAME})),
+        [] => respond::ok(&json!({"name": node_name()})),
         ["_config"] => {
             request.allow(&[Method::GET], "GET")?;
             respond::ok(&json!(request.app.config.all()))
@@ -130,10 +129,13 @@ async fn reload(app: SharedApp) -> Answer {
 }
 
 /// What a restart of CouchDB is for, without a pause: the files are read again, what was set in
-/// memory only is forgotten, and every program is made anew. Ports and addresses stay.
+/// memory only is forgotten, every program is made anew, and the server listens where it is told
+/// to by then. Open connections go on.
 async fn restart(app: SharedApp) -> Answer {
     app.functions.sandbox().forget_programs();
-    reload(app).await
+    let answer = reload(app.clone()).await?;
+    app.restarted.send_replace(());
+    Ok(answer)
 }
 
 /// Changes the configuration where waiting for disks and hashes is allowed, and has the server

@@ -4,12 +4,12 @@
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::app::node_name;
 use crate::database::DatabaseName;
 
 use super::error::ApiError;
 use super::request::Request;
 use super::respond::{self, Answer};
-use super::server_info::NODE_NAME;
 
 /// Why it stopped, where nobody says.
 const STOPPED: &str = "Cluster-wide resharding stopped by the user";
@@ -109,13 +109,14 @@ async fn jobs(mut request: Request) -> Answer {
         (None, Some(name)) => name,
     };
     let shard = format!("shards/{WHOLE}/{name}");
-    let refused = json!([{"error": REFUSED, "node": NODE_NAME, "shard": shard}]);
+    let refused = json!([{"error": REFUSED, "node": node_name(), "shard": shard}]);
     Ok(respond::json(StatusCode::INTERNAL_SERVER_ERROR, &refused))
 }
 
 fn check_node(node: Option<&Value>) -> Result<(), ApiError> {
     match node.map(Value::as_str) {
-        None | Some(Some(NODE_NAME)) => Ok(()),
+        None => Ok(()),
+        Some(Some(name)) if name == node_name() => Ok(()),
         Some(Some(_)) => Err(ApiError::bad_request("`node` is not a valid node name")),
         Some(None) => Err(ApiError::bad_request("Invalid `node`")),
     }
@@ -171,7 +172,7 @@ mod tests {
             assert_eq!(found, expect, "{job}");
         };
         check(&json!({}), "");
-        check(&json!({"node": NODE_NAME, "range": WHOLE}), "");
+        check(&json!({"node": node_name(), "range": WHOLE}), "");
         check(&json!({"shard": "shards/00000000-ffffffff/db.1700000000"}), "");
         check(&json!({"node": "other@host"}), "`node` is not a valid node name");
         check(&json!({"node": 1}), "Invalid `node`");

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::app::SharedApp;
+use crate::app::{SharedApp, node_name};
 use crate::blocking;
 use crate::database::{Database, DatabaseError, DatabaseName, Direction, IdRange};
 use crate::document::DocId;
@@ -19,7 +19,6 @@ use crate::replicator::{
 use super::error::ApiError;
 use super::request::Request;
 use super::respond::{self, Answer};
-use super::server_info::NODE_NAME;
 
 const REPLICATOR: &str = "_replicator";
 const STATES: [&str; 7] =
@@ -110,7 +109,7 @@ fn job_json(view: &JobView) -> Value {
         "doc_id": doc_id,
         "info": info(view),
         "history": view.history.iter().map(event_json).collect::<Vec<_>>(),
-        "node": NODE_NAME,
+        "node": node_name(),
         "start_time": iso_date(job.added_s),
     })
 }
@@ -147,7 +146,7 @@ fn task(view: &JobView) -> Value {
     let interval = specification.tuning.checkpoint_interval.as_millis();
     let mut members = view.known.to_json();
     let more = json!({
-        "node": NODE_NAME,
+        "node": node_name(),
         "pid": pid(view),
         "type": "replication",
         "process_status": "running",
@@ -253,7 +252,7 @@ fn doc_row(app: &SharedApp, db: &Database, id: &str, body: &[u8]) -> Option<Valu
         "database": database,
         "doc_id": id,
         "id": null,
-        "node": NODE_NAME,
+        "node": node_name(),
         "source": side("source"),
         "target": side("target"),
         "source_proxy": proxy("source_proxy"),
@@ -286,7 +285,7 @@ fn active_row(database: &str, id: &str, view: &DocumentView) -> Value {
         "database": database,
         "doc_id": id,
         "id": rep_id,
-        "node": NODE_NAME,
+        "node": node_name(),
         "source": source.shown(),
         "target": target.shown(),
         "source_proxy": proxy_of(source),

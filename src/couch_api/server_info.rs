@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::app::{now_s, recent_log};
+use crate::app::{node_name, now_s, recent_log};
 use crate::config::MaintenanceMode;
 use crate::database::{Compaction, Database};
 use crate::views::Building;
@@ -25,8 +25,6 @@ const LOG_BYTES: usize = 1000;
 /// What a CouchDB without its optional engines names.
 const FEATURES: [&str; 5] =
     ["access-ready", "partitioned", "pluggable-storage-engines", "reshard", "scheduler"];
-/// This node in places where CouchDB names one of a cluster.
-pub const NODE_NAME: &str = "settee@127.0.0.1";
 /// Uuids must never be answered from a cache: a date in the past, on purpose.
 const EXPIRED: HeaderValue = HeaderValue::from_static("Mon, 01 Jan 1990 00:00:00 GMT");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -153,7 +151,7 @@ fn uuid_count(text: Option<&str>, max: u64) -> Result<u64, ApiError> {
 /// `GET /_membership`.
 pub fn membership(request: &Request) -> Answer {
     request.allow(&[Method::GET], "GET")?;
-    respond::ok(&json!({"all_nodes": [NODE_NAME], "cluster_nodes": [NODE_NAME]}))
+    respond::ok(&json!({"all_nodes": [node_name()], "cluster_nodes": [node_name()]}))
 }
 
 /// `GET /_active_tasks`: the compactions, the builds of indexes and the replications under way.
@@ -173,7 +171,7 @@ fn indexer_task(building: &Building) -> Value {
     // Documents may be written while it runs.
     let total = building.total_changes.max(building.changes_done);
     json!({
-        "node": NODE_NAME,
+        "node": node_name(),
         "pid": pid,
         "indexer_pid": pid,
         "type": "indexer",
@@ -193,7 +191,7 @@ fn compaction_task(db: &Database, compaction: Compaction) -> Value {
     // Documents may be written while it runs.
     let total = compaction.documents.max(compaction.documents_done);
     json!({
-        "node": NODE_NAME,
+        "node": node_name(),
         "pid": db.name().as_str(),
         "type": "database_compaction",
         "database": db.name().as_str(),

@@ -15,7 +15,6 @@ use crate::app::SharedApp;
 use crate::blocking::RequestContext;
 use crate::config::{FrameOptions, Settings};
 use crate::http::path;
-use crate::metrics;
 
 use super::body_memory::BodyMemory;
 use super::body_time::BodyTime;
@@ -23,6 +22,7 @@ use super::error::ApiError;
 use super::functions::Rewrite;
 use super::query::Query;
 use super::request::Request;
+use super::request_log::{Answered, new_id};
 use super::wishes::Wishes;
 use super::{cors, functions, login, respond, router, vhosts};
 
@@ -109,27 +109,9 @@ async fn serve(
         drop_body(&mut response);
     }
     let (method, path) = log;
-    let (status, took) = (response.status().as_u16(), started.elapsed());
-    metrics::answered(method.as_str(), status, took);
-    let took_ms = took.as_secs_f64() * 1000.0;
-    // Never the query, which may hold secrets.
-    if settings.log.slow_request_ms.is_some_and(|slow_ms| took.as_millis() >= u128::from(slow_ms)) {
-        tracing::warn!(
-            http.method = %method,
-            http.path = path,
-            http.status = status,
-            took_ms,
-            "slow request"
-        );
-    } else {
-        tracing::info!(
-            http.method = %method,
-            http.path = path,
-            http.status = status,
-            took_ms,
-            "request"
-        );
-    }
+    let (status, took) = (response.status(), started.elapsed());
+    Answered { method: method.as_str(), path: &path, status, took }
+        .note(settings.log.slow_request_ms);
     response
 }
 
@@ -150,7 +132,7 @@ fn request_id(headers: &HeaderMap) -> String {
     };
     match given.filter(harmless) {
         Some(id) => id.to_owned(),
-        None => format!("{:010x}", rand::random::<u64>() & 0xff_ffff_ffff),
+        None => new_id(),
     }
 }
 

@@ -50,6 +50,11 @@ impl Activity {
         Active { activity: self.clone(), id }
     }
 
+    /// Requests that are worked on, those that were reset too.
+    pub fn open(&self) -> usize {
+        self.table().open.len()
+    }
+
     /// Ends when the connection should.
     pub async fn watch(&self, idle: Duration, stall: Duration) -> Verdict {
         loop {

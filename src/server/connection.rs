@@ -1,5 +1,6 @@
 //! One connection: whether there is room for it, TLS, which HTTP it speaks, its limits, its end.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
@@ -7,22 +8,24 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::LimitsSettings;
-use crate::couch_api::Service;
+use crate::config::{LimitsSettings, SocketOptions};
+use crate::couch_api::{Answered, Service};
 
 use super::activity::{Activity, Verdict};
 use super::admission::{Admission, connection_refusal};
 use super::compression::{self, Compressed};
 use super::opening::{Opening, Protocol};
-use super::patience::PatientIo;
+use super::patience::{HeadTooSlow, PatientIo};
 use super::request_line::{Heads, LenientIo};
 use super::requests::{Http, Requests};
 use super::tls::{HTTP_2, Tls};
@@ -68,11 +71,12 @@ impl Connections {
     pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: IpAddr, tls: Option<Arc<Tls>>) {
         let settings = self.service.app().config.snapshot();
         let limits = settings.limits.clone();
+        if let Err(error) = set_options(&stream, settings.chttpd.socket_options) {
+            tracing::debug!(%error, "an option of a connection was not set");
+        }
         drop(settings);
-        // Without it answers wait for acknowledgements; with an error they are only slow.
-        let _ = stream.set_nodelay(true);
-        let Some(_place) = self.open.enter(limits.connections) else {
-            return self.refuse(stream, tls.is_some()).await;
+        let Some(_place) = self.open.enter(limits.connections.min(files_max())) else {
+            return self.refuse(stream, peer, tls.is_some()).await;
         };
         let begun = match tls {
             None => self.begin(stream, &limits).await.map(|(stream, opening)| {
@@ -91,7 +95,8 @@ impl Connections {
     }
 
     /// Tells that there is no room, in a way that the client sees it before the connection is cut.
-    async fn refuse(&self, mut stream: TcpStream, tls: bool) {
+    async fn refuse(&self, mut stream: TcpStream, peer: IpAddr, tls: bool) {
+        Answered::unread(StatusCode::SERVICE_UNAVAILABLE).note_refusal(peer).await;
         let Some(_place) = self.refused.enter(REFUSALS_MAX) else { return };
         if tls {
             return;
@@ -179,6 +184,9 @@ impl Connections {
             }
         };
         if let Err(error) = ended {
+            if let Some(status) = refusal_of_head(&error) {
+                Answered::unread(status).note_refusal(peer).await;
+            }
             tracing::debug!(%error, "a connection was cut");
         }
     }
@@ -241,5 +249,68 @@ impl Connections {
             ended = connection => ended,
             _ = activity.watch(GOODBYE_TIME_MAX, limits.write_timeout) => Ok(()),
         }
+    }
+}
+
+/// The files of the process that connections may take; the store opens files, too.
+fn files_max() -> usize {
+    let files = rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
+    usize::try_from(files / 4 * 3).unwrap_or(usize::MAX)
+}
+
+fn set_options(stream: &TcpStream, options: SocketOptions) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_nodelay(options.nodelay)?;
+    if options.keepalive {
+        socket.set_keepalive(true)?;
+    }
+    if let Some(bytes) = options.sndbuf {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.recbuf {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    Ok(())
+}
+
+/// What the HTTP library has told a client whose request it could not read. One that takes too
+/// long for its head is told nothing, as by CouchDB, but counts as one that was.
+fn refusal_of_head(error: &hyper::Error) -> Option<StatusCode> {
+    if error.is_parse_too_large() {
+        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    if error.is_parse() {
+        return Some(StatusCode::BAD_REQUEST);
+    }
+    let cause = error.source()?.downcast_ref::<io::Error>()?;
+    cause.get_ref()?.is::<HeadTooSlow>().then_some(StatusCode::REQUEST_TIMEOUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn options_of_sockets() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut options = SocketOptions {
+            nodelay: true,
+            keepalive: true,
+            sndbuf: Some(8192),
+            recbuf: Some(9000),
+        };
+        set_options(&stream, options).unwrap();
+        let socket = SockRef::from(&stream);
+        // Systems give more than they are asked for, some twice as much.
+        let near = |found: usize, asked: usize| (asked..=2 * asked).contains(&found);
+        assert!(near(socket.send_buffer_size().unwrap(), 8192));
+        assert!(near(socket.recv_buffer_size().unwrap(), 9000));
+        assert!(socket.keepalive().unwrap() && stream.nodelay().unwrap());
+        options.nodelay = false;
+        set_options(&stream, options).unwrap();
+        assert!(!stream.nodelay().unwrap());
     }
 }

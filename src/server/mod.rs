@@ -10,6 +10,7 @@ mod admission;
 mod compression;
 mod connection;
 mod listen;
+mod listeners;
 mod opening;
 mod patience;
 mod prometheus;
@@ -20,5 +21,5 @@ mod requests;
 mod tests;
 mod tls;
 
-pub use listen::{Listeners, bind, serve};
-pub use tls::{Tls, TlsError};
+pub use listen::serve;
+pub use listeners::{ListenError, Listeners};

@@ -6,10 +6,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::request_line::Heads;
+
+/// The rest of a request's head did not come.
+#[derive(Debug, Error)]
+#[error("the request's head took too long")]
+pub struct HeadTooSlow;
 
 /// A timer that runs while something is waited for.
 #[derive(Debug, Default)]
@@ -84,7 +90,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for PatientIo<T> {
         }
         if this.head_after == Some(this.heads.seen()) {
             ready!(this.head_timer.poll(this.header_timeout, context));
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, HeadTooSlow)));
         }
         this.head_after = None;
         this.head_timer.stop();

@@ -2,6 +2,7 @@
 //! (`[prometheus] additional_port`).
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tokio::sync::Semaphore;
 use crate::app::SharedApp;
 use crate::couch_api::metrics_text;
 
-use super::bind;
+use super::listeners::bind;
 
 const PATH: &str = "/_node/_local/_prometheus";
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=2.0");
@@ -31,12 +32,27 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves metrics where the settings ask for it, until the server stops.
 pub async fn serve(app: SharedApp) {
-    let Some(address) = app.config.snapshot().monitoring.additional_address else { return };
+    let mut restarted = app.restarted.subscribe();
+    loop {
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = listen(&app) => {}
+            // The app has the sender. Listens anew, perhaps elsewhere.
+            Ok(()) = restarted.changed() => {}
+        }
+    }
+}
+
+/// Does not end.
+async fn listen(app: &SharedApp) {
+    let Some(address) = app.config.snapshot().monitoring.additional_address else {
+        return pending().await;
+    };
     let listener = match bind(address) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%address, %error, "metrics cannot be shown at their own address");
-            return;
+            return pending().await;
         }
     };
     let address = listener.local_addr().unwrap_or(address);
@@ -44,11 +60,7 @@ pub async fn serve(app: SharedApp) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // The semaphore is never closed.
     while let Ok(place) = room.clone().acquire_owned().await {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = app.stopping.cancelled() => return,
-        };
-        match accepted {
+        match listener.accept().await {
             Ok((stream, _)) => {
                 let connection = connection(app.clone(), stream);
                 tokio::spawn(async move {

@@ -2,18 +2,20 @@
 //! whichever HTTP it came by, answered, compressed.
 
 use std::convert::Infallible;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::{self, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use hyper::body::Incoming;
 
-use crate::couch_api::{Encrypted, Service, serve_request};
+use crate::config::LimitsSettings;
+use crate::couch_api::{Answered, Encrypted, Service, serve_request};
 
 use super::activity::Activity;
 use super::admission::{self, Admission};
@@ -62,8 +64,9 @@ impl tower::Service<http::Request<Incoming>> for Requests {
             }
         };
         let most = admission::most(request.uri().path(), settings.limits.concurrent_requests);
-        let Some(place) = self.admission.enter(most) else {
-            return Box::pin(ready(Ok(admission::refusal())));
+        let place = self.admission.enter(most).filter(|_| !self.is_crowded(&settings.limits));
+        let Some(place) = place else {
+            return Box::pin(refuse(self.peer, request));
         };
         if self.encrypted {
             request.extensions_mut().insert(Encrypted);
@@ -88,6 +91,26 @@ impl tower::Service<http::Request<Incoming>> for Requests {
             Http::Two(activity) => Box::pin(answer_to_the_end(answer, activity)),
         }
     }
+}
+
+impl Requests {
+    /// Whether a client of HTTP/2 resets its requests to have more worked on than it may: those
+    /// that end while their answers are on their way do not come to twice as many.
+    fn is_crowded(&self, limits: &LimitsSettings) -> bool {
+        match &self.http {
+            Http::One(_) => false,
+            Http::Two(activity) => activity.open() >= 2 * limits.http2_streams as usize,
+        }
+    }
+}
+
+/// Says that there is no place for a request.
+async fn refuse(peer: IpAddr, request: http::Request<Incoming>) -> Result<Response, Infallible> {
+    let response = admission::refusal();
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    let refused = Answered { method, path, status: response.status(), took: Duration::ZERO };
+    refused.note_refusal(peer).await;
+    Ok(response)
 }
 
 /// Works on, and holds the request's place, also where the client resets its stream: it costs next

@@ -1,7 +1,6 @@
 //! A whole server in this process, spoken to over sockets.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -11,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::app::{self, SharedApp, StartOptions, Storage};
 use crate::config::Override;
 
-use super::{Listeners, Tls, bind, serve};
+use super::{Listeners, serve};
 
 mod limits;
 mod tls;
@@ -37,6 +36,8 @@ fn run_with(settings: &[(&str, &str, &str)]) -> Running {
         ("chttpd_auth", "iterations", "1"),
         ("chttpd", "admin_only_all_dbs", "false"),
         ("couchdb", "default_security", "everyone"),
+        ("chttpd", "port", "0"),
+        ("ssl", "port", "0"),
     ];
     let settings = defaults.iter().chain(settings);
     let options = StartOptions {
@@ -46,23 +47,17 @@ fn run_with(settings: &[(&str, &str, &str)]) -> Running {
             .map(|(section, key, value)| Override::new(*section, *key, *value))
             .collect(),
         storage: Storage::Memory,
+        node_name: None,
     };
     let app = app::start(&options).unwrap().app;
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let https = app
-        .config
-        .snapshot()
-        .ssl
-        .enable
-        .then(|| (bind(any_port).unwrap(), Arc::new(Tls::load(app.config.clone()).unwrap())));
-    let https_address = https.as_ref().map(|(listener, _)| listener.local_addr().unwrap());
-    let http = bind(any_port).unwrap();
-    let address = http.local_addr().unwrap();
+    let listeners = Listeners::open(&app.config).unwrap();
+    let address = listeners.http_address().unwrap();
+    let https = listeners.https_address().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let served = tokio::spawn(serve(app.clone(), Listeners { http, https }, async {
+    let served = tokio::spawn(serve(app.clone(), listeners, async {
         let _ = stopped.await;
     }));
-    Running { app, address, https: https_address, stop, served, _folder: folder }
+    Running { app, address, https, stop, served, _folder: folder }
 }
 
 /// Sends a request and reads an answer of known length or in chunks.

@@ -10,8 +10,7 @@ use crate::blocking::RequestContext;
 use crate::config::{LogFormat, without_credentials};
 use crate::http::date::iso_date;
 
-/// As the other lines of a cluster name the node.
-const NODE: &str = "settee@127.0.0.1";
+use super::super::node_name;
 
 /// An event with its fields.
 pub struct Line {
@@ -71,7 +70,7 @@ impl Line {
             LogFormat::Json => self.json(bytes_max),
             LogFormat::Text => {
                 let (level, time) = (self.level_name(), self.time());
-                format!("[{level}] {time} {NODE} {}", self.text(bytes_max))
+                format!("[{level}] {time} {} {}", node_name(), self.text(bytes_max))
             }
         }
     }

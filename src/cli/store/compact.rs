@@ -34,6 +34,7 @@ pub fn compact(arguments: &Compact) -> Result<(), StoreError> {
         config_files: Vec::new(),
         overrides: Vec::new(),
         storage: Storage::RocksDb,
+        node_name: None,
     };
     let app = app::start(&options)?.app;
     let compacted = app.compact(&databases).map_err(StoreError::Compaction);

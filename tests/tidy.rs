@@ -39,10 +39,11 @@ const NARROWER: [(&str, &[&str]); 1] =
 const FORBIDDEN: [(&str, &str); 1] = [("couch_api", "storage")];
 
 /// Crates that only their owners name.
-const OWNED_CRATES: [(&str, &[&str]); 6] = [
+const OWNED_CRATES: [(&str, &[&str]); 7] = [
     ("rocksdb", &["storage"]),
     ("rquickjs", &["sandbox"]),
     ("boa_engine", &["sandbox"]),
+    ("oxc_parser", &["sandbox"]),
     ("wasmtime", &["sandbox"]),
     ("axum", &["couch_api", "dashboard", "server"]),
     ("reqwest", &["http"]),

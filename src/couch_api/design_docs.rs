@@ -42,9 +42,10 @@ pub fn signatures(db: &Database) -> Result<HashSet<String>, ViewsError> {
 /// `GET /{db}/_design/{name}/_info`.
 pub fn info(request: &Request, db: &Arc<Database>, ddoc: &Ddoc) -> Answer {
     request.allow(&[Method::GET], "GET")?;
-    let index = request.app.views.index(db, ddoc)?.info()?;
+    let views = request.app.views.index(db, ddoc)?;
+    let index = views.info()?;
     let pending = index.pending;
-    respond::ok(&json!({
+    let mut info = json!({
         "name": ddoc.name(),
         "view_index": {
             "updates_pending": {"minimum": pending, "preferred": pending, "total": pending},
@@ -64,5 +65,10 @@ pub fn info(request: &Request, db: &Arc<Database>, ddoc: &Ddoc) -> Answer {
             "compact_running": index.compacting,
             "collator_versions": [crate::collation::collator_version()],
         },
-    }))
+    });
+    // Of no interest to CouchDB's clients: they do not see it unless they ask.
+    if request.query.get("native") == Some("true") {
+        info["view_index"]["native"] = json!(views.native_views());
+    }
+    respond::ok(&info)
 }

@@ -72,7 +72,9 @@ fn views_of_applications_have_the_same_rows() {
             let sources = vec![map.as_str().unwrap().to_owned()];
             let modules = Some(modules.to_string());
             let program = Program::new(Code::Maps { sources, modules });
-            engines.same(view, |sandbox| sandbox.map(&program, texts(&documents()))).unwrap();
+            engines
+                .same(view, |sandbox| sandbox.map_in_engine(&program, texts(&documents())))
+                .unwrap();
             let Some(reduce) = functions.get("reduce").and_then(Value::as_str) else { continue };
             if reduce.starts_with("function") {
                 reduce_alike(&engines, reduce);
@@ -273,7 +275,7 @@ fn any_document_has_the_same_rows() {
         for (program, source) in programs.iter().zip(MAPS) {
             let shown = format!("{source}\n{}", documents.join("\n"));
             let rows = |sandbox: &Sandbox| {
-                sandbox.map(program, documents.clone()).map(|results| results.text)
+                sandbox.map_in_engine(program, documents.clone()).map(|results| results.text)
             };
             engines.same(&shown, rows).unwrap();
         }

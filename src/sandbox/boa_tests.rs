@@ -96,7 +96,7 @@ fn map_program(body: &str) -> Program {
 
 fn map(sandbox: &Sandbox, body: &str) -> Result<String, CallError> {
     let document = r#"{"_id":"a","n":1,"tags":["x","y"]}"#;
-    let answer = sandbox.map(&map_program(body), vec![document.to_owned()]);
+    let answer = sandbox.map_in_engine(&map_program(body), vec![document.to_owned()]);
     answer.map(|results| results.text)
 }
 

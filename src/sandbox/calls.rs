@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::host::Streams;
+use super::native::NativeMaps;
 use super::pool::PoolError;
-use super::program::{CallError, ChunkSink, MapResults, Program, ReduceCall, RowSource};
+use super::program::{CallError, ChunkSink, Code, MapResults, Program, ReduceCall, RowSource};
 use super::sandbox::{Purpose, Sandbox};
 
 impl Sandbox {
@@ -16,6 +17,75 @@ impl Sandbox {
     /// Where a function cannot be compiled or breaks a limit; what it throws is no error, except
     /// `["fatal", ...]`.
     pub fn map(&self, program: &Program, documents: Vec<String>) -> Result<MapResults, CallError> {
+        match self.native_maps(program) {
+            Some(maps) => self.map_natively(program, maps, documents),
+            None => self.map_in_engine(program, documents),
+        }
+    }
+
+    /// Whether each map of a program runs without an engine; none where it has no such maps.
+    /// Blocks as [`Self::map`] does.
+    pub fn native(&self, program: &Program) -> Option<Vec<bool>> {
+        let Code::Maps { sources, .. } = &*program.code else { return None };
+        let is_native = self.native_maps(program).is_some();
+        Some(vec![is_native; sources.len()])
+    }
+
+    /// The program's maps, where they run without an engine.
+    fn native_maps<'p>(&self, program: &'p Program) -> Option<&'p NativeMaps> {
+        let native = program.native.get_or_init(|| {
+            let Code::Maps { .. } = &*program.code else { return None };
+            let code = program.code.clone();
+            let compile = move || match &*code {
+                Code::Maps { sources, .. } => NativeMaps::new(sources),
+                _ => None,
+            };
+            self.run_on_builder(compile).ok().flatten()
+        });
+        native.as_ref()
+    }
+
+    /// Maps what can be mapped natively, and the rest in the engine.
+    fn map_natively(
+        &self,
+        program: &Program,
+        maps: &NativeMaps,
+        documents: Vec<String>,
+    ) -> Result<MapResults, CallError> {
+        let (mut results, left) = maps.map(&documents);
+        if left.is_empty() {
+            return Ok(results);
+        }
+        let mut at_left = left.iter().peekable();
+        let mut rest = Vec::with_capacity(left.len());
+        for (at, document) in documents.into_iter().enumerate() {
+            if at_left.next_if_eq(&&at).is_some() {
+                rest.push(document);
+            }
+        }
+        let rest = self.map_in_engine(program, rest)?;
+        let begin = results.text.len();
+        results.text.push_str(&rest.text);
+        for (at, mut functions) in left.into_iter().zip(rest.documents) {
+            for emitted in &mut functions {
+                emitted.shift(begin);
+            }
+            if let Some(place) = results.documents.get_mut(at) {
+                *place = functions;
+            }
+        }
+        Ok(results)
+    }
+
+    /// As [`Self::map`], in the engine alone.
+    ///
+    /// # Errors
+    /// As for [`Self::map`].
+    pub fn map_in_engine(
+        &self,
+        program: &Program,
+        documents: Vec<String>,
+    ) -> Result<MapResults, CallError> {
         self.with_instance(Purpose::Build, program, move |instance, clock| {
             instance.map(&documents, clock)
         })

@@ -33,7 +33,7 @@ pub(super) fn shown(results: &MapResults) -> Vec<Vec<String>> {
 #[track_caller]
 fn check_map(source: &str, document: &str, expect: &str) {
     let results = both(source, |sandbox| {
-        let results = sandbox.map(&maps(&[source], None), vec![document.to_owned()]);
+        let results = sandbox.map_in_engine(&maps(&[source], None), vec![document.to_owned()]);
         shown(&results.unwrap())
     });
     assert_eq!(results, [[expect]], "{source}");

@@ -319,7 +319,7 @@ fn maps_end_within_their_limits() {
     let sandbox = sandbox();
     let good = maps(&["function(doc){ emit(doc._id, [1, 2].map(function(n){ return n + 1 })) }"]);
     let map = |program: &Program, document: &str| {
-        let answer = sandbox.map(program, vec![document.to_owned()]);
+        let answer = sandbox.map_in_engine(program, vec![document.to_owned()]);
         answer.map(|results| rows(&results))
     };
     let mut wrong = Vec::new();
@@ -350,7 +350,7 @@ fn what_one_map_does_to_the_document_the_next_does_not_see() {
         "function(doc){ doc.n = 2; doc.tags[0] = 'z'; doc.tags.length = 0; emit(doc.n) }",
         "function(doc){ emit(doc.n, doc.tags) }",
     ]);
-    let results = sandbox().map(&program, vec![DOCUMENT.to_owned()]).unwrap();
+    let results = sandbox().map_in_engine(&program, vec![DOCUMENT.to_owned()]).unwrap();
     assert_eq!(results.text, r#"[[1,null],[1,["x","y"]]]"#);
 }
 

@@ -4,7 +4,8 @@
 //! operating system threads they run on. Knows JSON values and source texts, but no documents, no
 //! databases and no HTTP, and relies on nothing else in the crate.
 //!
-//! Invariants: user code runs only on threads of the [`Pool`], never on the caller's; whatever it
+//! Invariants: engines run user code only on threads of the [`Pool`], never on the caller's; maps
+//! that need no engine (`native/`) are bounded by counting and run anywhere. Whatever user code
 //! does, the caller has an answer within the limits and the pool keeps its number of threads.
 
 #[cfg(any(test, feature = "boa"))]
@@ -23,6 +24,7 @@ mod host;
 mod instance;
 mod instances;
 mod javascript;
+mod native;
 mod pool;
 mod program;
 #[cfg(any(test, not(feature = "boa")))]

@@ -1,10 +1,11 @@
 //! What the sandbox runs: programs, what they are called with, and what they answer.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
+use super::native::NativeMaps;
 use super::pool::PoolError;
 use super::wasm::{WasmCode, WasmModule};
 
@@ -14,6 +15,8 @@ use super::wasm::{WasmCode, WasmModule};
 pub struct Program {
     pub(super) key: [u8; 32],
     pub(super) code: Arc<Code>,
+    /// Its maps as they run natively, once they were asked for; none where they do not.
+    pub(super) native: Arc<OnceLock<Option<NativeMaps>>>,
 }
 
 /// What a program is made of.
@@ -85,7 +88,7 @@ impl Program {
                 part(reason.as_bytes());
             }
         }
-        Self { key: hash.finalize().into(), code: Arc::new(code) }
+        Self { key: hash.finalize().into(), code: Arc::new(code), native: Arc::default() }
     }
 }
 
@@ -104,6 +107,16 @@ pub enum Emitted {
     Rows(Vec<EmittedRow>),
     /// It threw; CouchDB skips the document for this function.
     Failed,
+}
+
+impl Emitted {
+    /// Moves all places on.
+    pub(super) fn shift(&mut self, bytes: usize) {
+        let Self::Rows(rows) = self else { return };
+        for range in rows.iter_mut().flat_map(|row| [&mut row.key, &mut row.value]) {
+            *range = range.start + bytes..range.end + bytes;
+        }
+    }
 }
 
 /// A row, as places in [`MapResults::text`]; both are JSON.

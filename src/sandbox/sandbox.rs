@@ -208,6 +208,14 @@ impl Sandbox {
         use_them(&mut self.verdicts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Does something that needs much stack but no engine.
+    pub(super) fn run_on_builder<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
+        self.builders.run(self.limits().time.saturating_add(GRACE), work)
+    }
+
     /// Calls a program's instance on a thread of the pool that is for `purpose`.
     pub(super) fn with_instance<T, W>(
         &self,

@@ -126,6 +126,11 @@ impl ViewGroup {
         self.names.insert(name.to_owned(), View { number, reduce, collation: map.collation });
     }
 
+    /// The names of all views, with their maps' places.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.names.iter().map(|(name, view)| (name.as_str(), usize::from(view.number)))
+    }
+
     /// The view of that name.
     #[must_use]
     pub fn view(&self, name: &str) -> Option<View> {

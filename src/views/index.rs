@@ -1,5 +1,6 @@
 //! One index of one database: what is stored of it, how far it has come, and who waits for it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -230,6 +231,15 @@ impl Index {
             info.file_bytes = tables.map(bytes).iter().sum();
         }
         Ok(info)
+    }
+
+    /// The views whose maps run without an engine, and those whose do not. Blocks.
+    #[must_use]
+    pub fn native_views(&self) -> BTreeMap<String, bool> {
+        let native = self.mapper.as_ref().ok().and_then(|mapper| mapper.native());
+        let is_native = |map| native.as_ref().and_then(|all| all.get(map)).copied();
+        let names = self.group.names();
+        names.map(|(name, map)| (name.to_owned(), is_native(map).unwrap_or(false))).collect()
     }
 
     /// Reclaims the space of removed rows; blocks. Where that is under way it returns at once.

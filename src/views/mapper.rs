@@ -18,6 +18,11 @@ pub trait Mapper: Send + Sync + fmt::Debug {
     /// # Errors
     /// Where the index cannot be built; a document that a function cannot map is no error.
     fn map(&self, documents: Vec<String>) -> Result<MapResults, ViewsError>;
+
+    /// Whether each map runs without an engine. Blocks. None where that is no question.
+    fn native(&self) -> Option<Vec<bool>> {
+        None
+    }
 }
 
 /// Makes the mapper of a design document's views, which are given with their map's source in the
@@ -35,6 +40,10 @@ struct SandboxMapper {
 impl Mapper for SandboxMapper {
     fn map(&self, documents: Vec<String>) -> Result<MapResults, ViewsError> {
         Ok(self.functions.sandbox().map(&self.program, documents)?)
+    }
+
+    fn native(&self) -> Option<Vec<bool>> {
+        self.functions.sandbox().native(&self.program)
     }
 }
 

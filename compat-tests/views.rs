@@ -96,6 +96,18 @@ fn clients_wait_together_for_one_build_that_active_tasks_shows() {
 }
 
 #[test]
+fn who_asks_sees_which_maps_run_without_an_engine() {
+    let stage = Stage::new();
+    stage.put("/db/_design/plain", &ddoc("function(doc) { emit(doc.n, null); }"));
+    stage.put("/db/_design/dates", &ddoc("function(doc) { emit(new Date(doc.n), null); }"));
+    for (name, native) in [("plain", true), ("dates", false)] {
+        let info = stage.get(&format!("/db/_design/{name}/_info?native=true"));
+        assert_eq!(info["view_index"]["native"], json!({"v": native}));
+        assert_eq!(stage.view_index(name).get("native"), None);
+    }
+}
+
+#[test]
 fn a_client_that_goes_away_waits_no_more_and_the_build_goes_on() {
     let stage = Stage::new();
     stage.fill(SLOW_DOCUMENTS);

@@ -46,6 +46,8 @@ pub(super) struct Machine<'a> {
     /// What the function that is running returns.
     returned: Value<'a>,
     steps: u32,
+    /// Whether there were not enough steps.
+    pub is_exhausted: bool,
 }
 
 impl<'a> Machine<'a> {
@@ -63,6 +65,7 @@ impl<'a> Machine<'a> {
             active: 0,
             returned: Value::Undefined,
             steps: STEPS_MAX,
+            is_exhausted: false,
         }
     }
 
@@ -73,15 +76,25 @@ impl<'a> Machine<'a> {
 
     /// Takes a step.
     pub fn step(&mut self) -> Answer<()> {
-        self.steps = self.steps.checked_sub(1).ok_or(Stop::Engine)?;
-        Ok(())
+        self.take(1)
     }
 
     /// Takes the steps that `bytes` of text cost.
     pub fn charge(&mut self, bytes: usize) -> Answer<()> {
-        let steps = u32::try_from(bytes / BYTES_A_STEP + 1).map_err(|_| Stop::Engine)?;
-        self.steps = self.steps.checked_sub(steps).ok_or(Stop::Engine)?;
-        Ok(())
+        self.take(u32::try_from(bytes / BYTES_A_STEP + 1).unwrap_or(u32::MAX))
+    }
+
+    fn take(&mut self, steps: u32) -> Answer<()> {
+        match self.steps.checked_sub(steps) {
+            Some(left) => {
+                self.steps = left;
+                Ok(())
+            }
+            None => {
+                self.is_exhausted = true;
+                Err(Stop::Engine)
+            }
+        }
     }
 
     /// A variable's value.

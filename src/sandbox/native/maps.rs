@@ -1,5 +1,8 @@
 //! The map functions of a program, run natively over a batch of documents.
 
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+
 use bumpalo::Bump;
 
 use super::super::host::LogLines;
@@ -18,10 +21,16 @@ const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 /// What the rows of a batch may take.
 const BATCH_BYTES_MAX: usize = 32 << 20;
 
+/// When so many documents have taken too many steps the engine gets them all: trying costs more
+/// than it saves.
+const EXHAUSTED_MAX: u32 = 8;
+
 /// The maps of one program.
 #[derive(Debug)]
 pub(in super::super) struct NativeMaps {
     maps: Vec<Map>,
+    /// How many documents took too many steps.
+    exhausted: AtomicU32,
 }
 
 impl NativeMaps {
@@ -29,7 +38,7 @@ impl NativeMaps {
     /// that what one does to these is seen by all. Needs a stack of a few megabytes.
     pub fn new(sources: &[String]) -> Option<Self> {
         let maps = sources.iter().map(|source| compile(source)).collect::<Option<Vec<Map>>>()?;
-        (!maps.is_empty()).then_some(Self { maps })
+        (!maps.is_empty()).then_some(Self { maps, exhausted: AtomicU32::default() })
     }
 
     /// Maps documents. Those that the engine must map have no functions in the results; their
@@ -44,7 +53,9 @@ impl NativeMaps {
         for (at, document) in documents.iter().enumerate() {
             lines.restart();
             let begin = results.text.len();
-            let mapped = if begin > BATCH_BYTES_MAX {
+            let is_too_much =
+                begin > BATCH_BYTES_MAX || self.exhausted.load(Relaxed) >= EXHAUSTED_MAX;
+            let mapped = if is_too_much {
                 Err(Stop::Engine)
             } else {
                 self.map_one(document, &mut nodes, &arena, &lines, &mut results.text)
@@ -92,7 +103,10 @@ impl NativeMaps {
                     ));
                     Emitted::Failed
                 }
-                (Err(_), _) => return Err(Stop::Engine),
+                (Err(_), _) => {
+                    self.exhausted.fetch_add(u32::from(machine.is_exhausted), Relaxed);
+                    return Err(Stop::Engine);
+                }
             });
         }
         for line in &logged {

@@ -59,7 +59,12 @@ fn logged<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
 /// What the engine makes of documents; none where it does not take the source.
 fn in_engine(source: &str, documents: &[String]) -> Option<MapResults> {
     let clock = Rc::new(Clock::new(Duration::from_mins(1), Arc::new(Unwatched)));
-    let setup = Setup { engine: engine(), limits: Limits::default(), collate: str::cmp };
+    let setup = Setup {
+        engine: engine(),
+        limits: Limits::default(),
+        collate: str::cmp,
+        kept: Arc::default(),
+    };
     let code = Code::Maps { sources: vec![source.to_owned()], modules: None };
     let mut program = JavaScript::new(&code, &setup, &clock).ok()?;
     Some(program.map(documents, &clock).unwrap())
@@ -280,6 +285,11 @@ fn what_is_too_much_or_too_odd_is_left_to_the_engine() {
             assert_eq!(left, [0], "{source}");
         }
     }
+    let native = NativeMaps::new(&["doc => { while (doc.n); emit(1) }".to_owned()]).unwrap();
+    let quick = "{\"_id\":\"b\"}".to_owned();
+    assert_eq!(native.map(&[documents[0].clone(), quick.clone()]).1, [0]);
+    native.map(&vec![documents[0].clone(); 8]);
+    assert_eq!(native.map(&[quick]).1, [0], "it is not tried for ever");
     let deep = format!("{{\"_id\":\"a\",\"n\":{}1{}}}", "[".repeat(70), "]".repeat(70));
     let native = NativeMaps::new(&["doc => emit(1)".to_owned()]).unwrap();
     assert_eq!(native.map(&[deep]).1, [0]);

@@ -1,6 +1,9 @@
 //! The accounts in `[admins]`: hashing what stands there in clear text, and the first account.
 //!
-//! Everything here but `find` hashes passwords and is slow on purpose.
+//! Everything here but [`Admins::find`] hashes passwords and is slow on purpose.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,16 +21,35 @@ pub struct NewAdmin {
     pub password: String,
 }
 
-/// The admin of this name, once the password is hashed.
-pub fn find(settings: &Settings, name: &str) -> Option<UserRecord> {
-    let password = PasswordHash::parse_admin(settings.admins.get(name)?)?;
-    let roles = vec![ADMIN_ROLE.to_owned()];
-    Some(UserRecord {
-        password,
-        roles,
-        second_factor: SecondFactor::Nothing,
-        source: Source::Configuration,
-    })
+/// Finds admins, whose hashes are read once: somebody asks with every request.
+#[derive(Debug, Default)]
+pub struct Admins {
+    /// By name, with the text that was read.
+    hashes: Mutex<HashMap<String, (String, PasswordHash)>>,
+}
+
+impl Admins {
+    /// The admin of this name, once the password is hashed.
+    pub fn find(&self, settings: &Settings, name: &str) -> Option<UserRecord> {
+        Some(UserRecord {
+            password: self.password(settings, name)?,
+            roles: vec![ADMIN_ROLE.to_owned()],
+            second_factor: SecondFactor::Nothing,
+            source: Source::Configuration,
+        })
+    }
+
+    fn password(&self, settings: &Settings, name: &str) -> Option<PasswordHash> {
+        let text = settings.admins.get(name)?;
+        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, hash)) = hashes.get(name).filter(|(read, _)| read == text) {
+            return Some(hash.clone());
+        }
+        let hash = PasswordHash::parse_admin(text)?;
+        hashes.retain(|name, _| settings.admins.contains_key(name));
+        hashes.insert(name.to_owned(), (text.clone(), hash.clone()));
+        Some(hash)
+    }
 }
 
 /// Replaces clear passwords by hashes, for the start and after a reload. Answers how many.

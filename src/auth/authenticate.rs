@@ -5,19 +5,21 @@
 //! more, and belongs on a blocking thread.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::warn;
 
 use crate::config::{AuthenticationHandler, Config, Settings};
 
+use super::admins::Admins;
 use super::basic::BasicCredentials;
 use super::cache::{PasswordsCache, Question};
 use super::cookie::{self, Moment, Scheme, Session, Validity};
 use super::lockout::{Account, Lock, Lockout};
 use super::secret::SecretHistory;
 use super::user::{SecondFactor, Source};
-use super::{AuthError, JwtVerifier, UserCtx, UserRecord, admins, basic, jwt, proxy};
+use super::{AuthError, JwtVerifier, UserCtx, UserRecord, basic, jwt, proxy};
 
 /// The accounts outside of `[admins]`.
 pub trait Users: Send + Sync {
@@ -42,11 +44,29 @@ const VERIFICATION_LANES: usize = 16;
 #[derive(Clone, Copy)]
 pub struct Credentials<'a> {
     pub headers: Headers<'a>,
-    /// The client's address without its port.
-    pub peer: &'a str,
+    pub peer: &'a Peer,
     pub scheme: Scheme,
     /// Unix time in seconds.
     pub now_s: u64,
+}
+
+/// Whose wrong passwords are counted together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// The client's own address, where there is one.
+    Connected(Option<IpAddr>),
+    /// As a proxy names its client.
+    Forwarded(String),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected(None) => Ok(()),
+            Self::Connected(Some(address)) => address.fmt(f),
+            Self::Forwarded(name) => f.write_str(name),
+        }
+    }
 }
 
 /// What a client sends to log in.
@@ -82,7 +102,7 @@ pub struct Verification {
     password: Vec<u8>,
     token: String,
     record: UserRecord,
-    peer: String,
+    peer: Peer,
     now_s: u64,
 }
 
@@ -96,6 +116,7 @@ impl fmt::Debug for Verification {
 pub struct Authenticator {
     config: Arc<Config>,
     users: Arc<dyn Users>,
+    admins: Admins,
     passwords: PasswordsCache,
     lockout: Lockout,
     secrets: SecretHistory,
@@ -110,6 +131,7 @@ impl Authenticator {
         Self {
             config,
             users,
+            admins: Admins::default(),
             passwords: PasswordsCache::new(),
             lockout: Lockout::new(),
             secrets: SecretHistory::default(),
@@ -177,7 +199,7 @@ impl Authenticator {
             // The header has no place for a one-time password.
             return Err(AuthError::IncorrectPassword);
         }
-        let (peer, now_s) = (credentials.peer.to_owned(), credentials.now_s);
+        let (peer, now_s) = (credentials.peer.clone(), credentials.now_s);
         let token = String::new();
         let verification = Verification { name, password, token, record, peer, now_s };
         self.check_password(settings, verification).map(Some)
@@ -188,7 +210,7 @@ impl Authenticator {
     pub fn login_cached(
         &self,
         login: Login,
-        peer: &str,
+        peer: &Peer,
         now_s: u64,
     ) -> Result<Authentication, AuthError> {
         let settings = self.config.snapshot();
@@ -199,7 +221,7 @@ impl Authenticator {
             self.lockout.count(account, &settings.lockout, now_s);
             return Err(AuthError::IncorrectPassword);
         };
-        let (password, peer) = (password.into_bytes(), peer.to_owned());
+        let (password, peer) = (password.into_bytes(), peer.clone());
         let verification = Verification { name, password, token, record, peer, now_s };
         self.check_password(&settings, verification)
     }
@@ -256,7 +278,7 @@ impl Authenticator {
     }
 
     fn find(&self, settings: &Settings, name: &str) -> Result<Option<UserRecord>, AuthError> {
-        let Some(mut admin) = admins::find(settings, name) else {
+        let Some(mut admin) = self.admins.find(settings, name) else {
             return self.users.find(settings, name);
         };
         // A document in a bad state locks no admin out.
@@ -336,17 +358,17 @@ impl Authenticator {
         settings: &Settings,
         account: impl FnOnce() -> Account,
         name: &str,
-        peer: &str,
+        peer: &Peer,
         now_s: u64,
     ) -> Result<(), AuthError> {
         match self.lockout.check(account, &settings.lockout, now_s) {
             Lock::Open => Ok(()),
             Lock::Warned => {
-                warn!(user.name = name, peer, "authentication failure threshold reached");
+                warn!(user.name = name, %peer, "authentication failure threshold reached");
                 Ok(())
             }
             Lock::Locked => {
-                warn!(user.name = name, peer, "authentication rejected, account is locked");
+                warn!(user.name = name, %peer, "authentication rejected, account is locked");
                 Err(AuthError::LockedOut)
             }
         }

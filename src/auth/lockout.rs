@@ -5,6 +5,7 @@
 //! shares an address with the account's owner could go on guessing.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
@@ -16,10 +17,10 @@ use crate::config::{LockoutMode, LockoutSettings};
 pub struct Account([u8; 32]);
 
 impl Account {
-    /// `peer` is the client's address without its port; `salt` is empty for an unknown name.
-    pub fn new(peer: &str, name: &str, salt: &str) -> Self {
+    /// `salt` is empty for an unknown name.
+    pub fn new(peer: &(impl Display + ?Sized), name: &str, salt: &str) -> Self {
         let mut hasher = Sha256::new();
-        for part in [peer, name, salt] {
+        for part in [peer.to_string().as_str(), name, salt] {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part);
         }

@@ -26,7 +26,7 @@ mod user_document;
 
 pub use admins::{NewAdmin, create_first_admin, hash_plain_text_admins, set_admin};
 pub use authenticate::{
-    Authentication, Authenticator, Credentials, Headers, Identity, Login, Users, Verification,
+    Authentication, Authenticator, Credentials, Headers, Identity, Login, Peer, Users, Verification,
 };
 pub use cookie::Scheme;
 pub use error::{AuthError, AuthErrorKind};

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{
     AuthError, AuthErrorKind, Authentication, Authenticator, Credentials, Identity, Login,
-    PasswordHash, Scheme, SecondFactor, Source, Totp, UserCtx, UserRecord, Users,
+    PasswordHash, Peer, Scheme, SecondFactor, Source, Totp, UserCtx, UserRecord, Users,
     create_first_admin, hash_plain_text_admins, set_admin,
 };
 use crate::config::{AuthenticationHandler, Config, HashAlgorithm, Override, Persist, Settings};
@@ -79,6 +79,10 @@ fn basic(name: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 
+fn from(peer: &str) -> Peer {
+    Peer::Forwarded(peer.to_owned())
+}
+
 /// What a request carries.
 #[derive(Clone, Copy, Default)]
 struct Sent<'a> {
@@ -97,7 +101,7 @@ impl Sent<'_> {
             "x-auth-couchdb-username" => self.proxied_user,
             _ => None,
         };
-        let peer = self.peer.unwrap_or("10.0.0.1");
+        let peer = &from(self.peer.unwrap_or("10.0.0.1"));
         let (scheme, now_s) = (Scheme::Http, self.now_s);
         ask(&Credentials { headers: &headers, peer, scheme, now_s })
     }
@@ -190,7 +194,8 @@ fn five_failures_lock_even_the_right_password_out() {
     let later = credentials(Some(&header), None, NOW + 300);
     assert!(later.to(&authenticator).is_ok());
     for attempt in 0..6 {
-        let refused = authenticator.login_cached(login("nobody", ""), "10.0.0.1", NOW).unwrap_err();
+        let refused =
+            authenticator.login_cached(login("nobody", ""), &from("10.0.0.1"), NOW).unwrap_err();
         let expect = if attempt < 5 { AuthError::IncorrectPassword } else { AuthError::LockedOut };
         assert_eq!(refused, expect);
     }
@@ -222,7 +227,7 @@ fn failures_at_the_same_time_are_counted_one_by_one() {
 #[test]
 fn sessions() {
     let (config, authenticator) = authenticator(&[]);
-    let step = authenticator.login_cached(login("bob", ""), "10.0.0.1", NOW).unwrap();
+    let step = authenticator.login_cached(login("bob", ""), &from("10.0.0.1"), NOW).unwrap();
     let Authentication::NeedsVerification(step) = step else { panic!("never seen before") };
     assert_eq!(authenticator.verify(step).unwrap().user_ctx.name.as_deref(), Some("bob"));
     let cookie = authenticator.session_cookie("bob", Scheme::Http, NOW).unwrap();
@@ -377,7 +382,7 @@ fn a_second_factor_needs_a_login() {
     let (_, authenticator) = authenticator(&[]);
     let attempt = |name: &str, token: &str| match authenticator.login_cached(
         login(name, token),
-        "10.0.0.1",
+        &from("10.0.0.1"),
         59,
     ) {
         Ok(Authentication::NeedsVerification(step)) => authenticator.verify(step),

@@ -56,7 +56,7 @@ pub async fn get(request: Request, db: Arc<Database>, id: DocId) -> Answer {
     let viewer = Viewer::of(&request, &db)?;
     viewer.check(&id)?;
     if request.query.get("open_revs").is_some_and(|revs| revs != "[]") {
-        return open_revs::get(request, db, id, viewer).await;
+        return Box::pin(open_revs::get(request, db, id, viewer)).await;
     }
     if !request.query.pairs().any(|(name, _)| PARAMETERS.contains(&name)) {
         return plain(&request, &db, &id, &viewer);

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::app::{SharedApp, now_s};
 use crate::auth::{
-    AuthError, Authentication, Credentials, Identity, JwtError, Login, Scheme, bearer,
+    AuthError, Authentication, Credentials, Identity, JwtError, Login, Peer, Scheme, bearer,
 };
 use crate::blocking;
 use crate::config::{AuthenticationHandler, JwksSettings, Settings};
@@ -74,7 +74,7 @@ fn published_keys(request: &Request) -> Option<JwksSettings> {
 
 fn recognise(request: &Request) -> Result<Authentication, AuthError> {
     let headers = |name: &str| request.header(name);
-    let (peer, scheme) = (peer_address(request), scheme(request));
+    let (peer, scheme) = (peer(request), scheme(request));
     let credentials = Credentials { headers: &headers, peer: &peer, scheme, now_s: now_s() };
     request.app.authenticator.authenticate_cached(&credentials)
 }
@@ -113,18 +113,18 @@ fn require_valid_user(request: &Request) -> Result<(), ApiError> {
 }
 
 fn scheme(request: &Request) -> Scheme {
-    if request.base_url().starts_with("https:") { Scheme::Https } else { Scheme::Http }
+    if request.came_over_tls() { Scheme::Https } else { Scheme::Http }
 }
 
 /// Whose wrong passwords are counted together: those of a client of a trusted proxy, which the
 /// nearest one names last, or those of whoever is connected.
-fn peer_address(request: &Request) -> String {
+fn peer(request: &Request) -> Peer {
     let header = request.settings.chttpd.x_forwarded_for.as_deref();
     let forwarded = header.and_then(|name| request.headers.get_all(name).iter().next_back());
     let forwarded = forwarded.and_then(|addresses| addresses.to_str().ok()?.rsplit(',').next());
     match forwarded.map(str::trim).filter(|address| !address.is_empty()) {
-        Some(address) => address.to_owned(),
-        None => request.peer.map_or_else(String::new, |peer| peer.to_string()),
+        Some(address) => Peer::Forwarded(address.to_owned()),
+        None => Peer::Connected(request.peer),
     }
 }
 
@@ -158,7 +158,7 @@ fn show(request: &Request) -> Answer {
 async fn log_in(mut request: Request) -> Answer {
     let login = read_login(&mut request).await?;
     let name = login.name.clone();
-    let (peer, now_s) = (peer_address(&request), now_s());
+    let (peer, now_s) = (peer(&request), now_s());
     let authenticator = &request.app.authenticator;
     let step = authenticator.login_cached(login, &peer, now_s);
     match verify(&request.app, step).await {

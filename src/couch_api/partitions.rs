@@ -44,7 +44,7 @@ pub async fn partition(request: Request, db: Arc<Database>, role: Role) -> Answe
         ["_find"] => mango::find(request, db).await,
         ["_explain"] => mango::explain(request, db).await,
         ["_design", _, action, ..] if action.starts_with('_') => {
-            router::route_design(request, db, role).await
+            router::route_design(request, db, role)?.await
         }
         _ => Err(ApiError::missing()),
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderName, Method, header};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use serde_json::Value;
@@ -68,24 +68,29 @@ impl Request {
     /// A header's value, where it is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        // Requests have few headers: comparing is faster than hashing the name.
+        let named = |(found, _): &(&HeaderName, _)| found.as_str().eq_ignore_ascii_case(name);
+        self.headers.iter().find(named)?.1.to_str().ok()
     }
 
     /// `http://host:port` as the client addressed the server, for Location headers.
     #[must_use]
     pub fn base_url(&self) -> String {
-        let chttpd = &self.settings.chttpd;
-        let secure = self.encrypted || self.header(&chttpd.x_forwarded_ssl) == Some("on");
-        let scheme = match self.header(&chttpd.x_forwarded_proto) {
-            _ if secure => "https",
-            Some("https") => "https",
-            _ => "http",
-        };
+        let scheme = if self.came_over_tls() { "https" } else { "http" };
         let host = self
-            .header(&chttpd.x_forwarded_host)
+            .header(&self.settings.chttpd.x_forwarded_host)
             .or_else(|| self.header(header::HOST.as_str()))
             .unwrap_or("localhost");
         format!("{scheme}://{host}")
+    }
+
+    /// Whether the client's connection is TLS, also where it ends at a proxy.
+    #[must_use]
+    pub fn came_over_tls(&self) -> bool {
+        let chttpd = &self.settings.chttpd;
+        self.encrypted
+            || self.header(&chttpd.x_forwarded_ssl) == Some("on")
+            || self.header(&chttpd.x_forwarded_proto) == Some("https")
     }
 
     /// Whether the client's cached answer is still right.

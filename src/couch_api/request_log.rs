@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use data_encoding::HEXLOWER;
 
 use crate::blocking::RequestContext;
 use crate::metrics;
@@ -59,5 +60,5 @@ impl Answered<'_> {
 
 /// Ten hexadecimal digits.
 pub fn new_id() -> String {
-    format!("{:010x}", rand::random::<u64>() & 0xff_ffff_ffff)
+    HEXLOWER.encode(&rand::random::<[u8; 5]>())
 }

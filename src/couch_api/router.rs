@@ -1,5 +1,7 @@
 //! From paths to handlers: which resource, whether this user may, which method.
 
+use std::future::{Future, ready};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::http::Method;
@@ -34,52 +36,71 @@ const OF_ADMINS_IN_SYSTEM_DATABASES: [&str; 8] = [
     "_partition",
 ];
 
-/// Finds the handler of a request and runs it.
-pub async fn route(request: Request) -> Answer {
+/// An answer under way. In a box: handlers need room, and what a request carries from caller to
+/// caller is to stay small.
+pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+#[expect(clippy::unnecessary_wraps, reason = "a route's last line is the handler that it found")]
+fn begin<F>(answer: F) -> Result<Answering, ApiError>
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    Ok(Box::pin(answer))
+}
+
+fn at_once(answer: Answer) -> Result<Answering, ApiError> {
+    begin(ready(Ok(answer?)))
+}
+
+/// Finds the handler of a request.
+///
+/// # Errors
+/// Where there is none, and where the user may not use it.
+pub fn route(request: Request) -> Result<Answering, ApiError> {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     match path.as_slice() {
-        [] | [""] => server_info::welcome(&request),
-        ["_up"] => server_info::up(&request),
+        [] | [""] => at_once(server_info::welcome(&request)),
+        ["_up"] => at_once(server_info::up(&request)),
         ["favicon.ico"] => Err(ApiError::not_found("missing")),
-        ["_session"] => login::session(request).await,
-        ["_uuids"] => server_info::uuids(&request),
-        ["_replicate"] => replicate::replicate(request).await,
+        ["_session"] => begin(login::session(request)),
+        ["_uuids"] => at_once(server_info::uuids(&request)),
+        ["_replicate"] => begin(replicate::replicate(request)),
         [name, ..] if name.starts_with('_') && DatabaseName::parse(name).is_err() => {
-            route_server(request).await
+            route_server(request)
         }
-        [_] if request.method == Method::PUT => databases::create(request).await,
-        [_] if request.method == Method::DELETE => databases::delete(request).await,
-        _ => route_database(request).await,
+        [_] if request.method == Method::PUT => begin(databases::create(request)),
+        [_] if request.method == Method::DELETE => begin(databases::delete(request)),
+        _ => route_database(request),
     }
 }
 
 /// Resources that only server admins may use.
-async fn route_server(request: Request) -> Answer {
+fn route_server(request: Request) -> Result<Answering, ApiError> {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     match path.as_slice() {
-        ["_all_dbs"] => all_dbs::all_dbs(request).await,
-        ["_dbs_info"] => all_dbs::dbs_info(request).await,
+        ["_all_dbs"] => begin(all_dbs::all_dbs(request)),
+        ["_dbs_info"] => begin(all_dbs::dbs_info(request)),
         // A name that begins with an underscore is refused before the user matters less.
-        [_] if request.method == Method::PUT => databases::create(request).await,
+        [_] if request.method == Method::PUT => begin(databases::create(request)),
         ["_node", _, "_stats" | "_system" | "_prometheus", ..] => {
             request.require_metrics_reader()?;
-            node::node(request).await
+            begin(node::node(request))
         }
-        ["_utils", ..] => server_info::utils(&request),
+        ["_utils", ..] => at_once(server_info::utils(&request)),
         _ => {
             request.require_server_admin()?;
             match path.as_slice() {
-                ["_active_tasks"] => server_info::active_tasks(&request),
-                ["_log"] => server_info::log(&request),
-                ["_membership"] => server_info::membership(&request),
-                ["_scheduler", ..] => scheduler::scheduler(request).await,
-                ["_db_updates"] => db_updates::db_updates(request).await,
-                ["_node", ..] => node::node(request).await,
-                ["_cluster_setup"] => cluster_setup::cluster_setup(request).await,
-                ["_reshard", ..] => reshard::reshard(request).await,
-                ["_reload_query_servers"] => server_info::reload_query_servers(&request),
-                ["_search_analyze"] => server_info::search_analyze(&request),
-                ["_nouveau_analyze"] => server_info::nouveau_analyze(&request),
+                ["_active_tasks"] => at_once(server_info::active_tasks(&request)),
+                ["_log"] => at_once(server_info::log(&request)),
+                ["_membership"] => at_once(server_info::membership(&request)),
+                ["_scheduler", ..] => begin(scheduler::scheduler(request)),
+                ["_db_updates"] => begin(db_updates::db_updates(request)),
+                ["_node", ..] => begin(node::node(request)),
+                ["_cluster_setup"] => begin(cluster_setup::cluster_setup(request)),
+                ["_reshard", ..] => begin(reshard::reshard(request)),
+                ["_reload_query_servers"] => at_once(server_info::reload_query_servers(&request)),
+                ["_search_analyze"] => at_once(server_info::search_analyze(&request)),
+                ["_nouveau_analyze"] => at_once(server_info::nouveau_analyze(&request)),
                 _ => Err(crate::database::DatabaseError::NotFound.into()),
             }
         }
@@ -117,55 +138,57 @@ fn require_system_admin(request: &Request, db: &Database) -> Result<(), ApiError
     if is_for_admins { request.require_server_admin() } else { Ok(()) }
 }
 
-async fn route_database(request: Request) -> Answer {
+fn route_database(request: Request) -> Result<Answering, ApiError> {
     let db = request.database()?;
     require_system_admin(&request, &db)?;
     let role = authorise(&request, &db)?;
     viewer::require_role(&request, &db, role)?;
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     match path.as_slice() {
-        [_] => databases::database(request, db, role).await,
-        [_, "_all_docs"] => all_docs::all_docs(request, db).await,
-        [_, "_all_docs", "queries"] => all_docs::all_docs_queries(request, db).await,
-        [_, "_design_docs"] => all_docs::design_docs(request, db).await,
-        [_, "_design_docs", "queries"] => all_docs::design_docs_queries(request, db).await,
-        [_, "_local_docs"] => all_docs::local_docs(request, db).await,
-        [_, "_local_docs", "queries"] => all_docs::local_docs_queries(request, db).await,
-        [_, "_changes", ..] => changes::changes(request, db).await,
-        [_, "_bulk_docs"] => bulk_docs::bulk_docs(request, db, role).await,
-        [_, "_bulk_get"] => bulk_get::bulk_get(request, db).await,
-        [_, "_revs_diff"] => revisions::revs_diff(request, db).await,
-        [_, "_missing_revs"] => revisions::missing_revs(request, db).await,
-        [_, "_revs_limit"] => settings::revs_limit(request, db, role).await,
-        [_, "_security"] => settings::security(request, db, role).await,
-        [_, "_purge"] => purge::purge(request, db).await,
-        [_, "_purged_infos"] => purge::purged_infos(&request, &db),
-        [_, "_purged_infos_limit"] => purge::purged_infos_limit(request, db).await,
-        [_, "_ensure_full_commit"] => maintenance::ensure_full_commit(&request, &db),
-        [_, "_compact", ..] => maintenance::compact(&request, &db, role),
-        [_, "_view_cleanup"] => maintenance::view_cleanup(request, db, role).await,
-        [_, "_search_cleanup" | "_nouveau_cleanup"] => maintenance::cleanup(&request, role),
-        [_, "_sync_shards"] => maintenance::sync_shards(&request),
-        [_, "_shards", ..] => maintenance::shards(&request),
+        [_] => begin(databases::database(request, db, role)),
+        [_, "_all_docs"] => begin(all_docs::all_docs(request, db)),
+        [_, "_all_docs", "queries"] => begin(all_docs::all_docs_queries(request, db)),
+        [_, "_design_docs"] => begin(all_docs::design_docs(request, db)),
+        [_, "_design_docs", "queries"] => begin(all_docs::design_docs_queries(request, db)),
+        [_, "_local_docs"] => begin(all_docs::local_docs(request, db)),
+        [_, "_local_docs", "queries"] => begin(all_docs::local_docs_queries(request, db)),
+        [_, "_changes", ..] => begin(changes::changes(request, db)),
+        [_, "_bulk_docs"] => begin(bulk_docs::bulk_docs(request, db, role)),
+        [_, "_bulk_get"] => begin(bulk_get::bulk_get(request, db)),
+        [_, "_revs_diff"] => begin(revisions::revs_diff(request, db)),
+        [_, "_missing_revs"] => begin(revisions::missing_revs(request, db)),
+        [_, "_revs_limit"] => begin(settings::revs_limit(request, db, role)),
+        [_, "_security"] => begin(settings::security(request, db, role)),
+        [_, "_purge"] => begin(purge::purge(request, db)),
+        [_, "_purged_infos"] => at_once(purge::purged_infos(&request, &db)),
+        [_, "_purged_infos_limit"] => begin(purge::purged_infos_limit(request, db)),
+        [_, "_ensure_full_commit"] => at_once(maintenance::ensure_full_commit(&request, &db)),
+        [_, "_compact", ..] => at_once(maintenance::compact(&request, &db, role)),
+        [_, "_view_cleanup"] => begin(maintenance::view_cleanup(request, db, role)),
+        [_, "_search_cleanup" | "_nouveau_cleanup"] => {
+            at_once(maintenance::cleanup(&request, role))
+        }
+        [_, "_sync_shards"] => at_once(maintenance::sync_shards(&request)),
+        [_, "_shards", ..] => at_once(maintenance::shards(&request)),
         [_, "_temp_view"] => Err(ApiError::Gone),
-        [_, "_find"] => mango::find(request, db).await,
-        [_, "_explain"] => mango::explain(request, db).await,
-        [_, "_index", ..] => mango::index(request, db, role).await,
-        [_, "_partition", ..] => partitions::partition(request, db, role).await,
-        [_, "_local", ..] => route_local(request, db).await,
-        [_, "_design", ..] => route_design(request, db, role).await,
-        [_, name, ..] if name.starts_with("_design/") => redirect_design(request, db, role).await,
+        [_, "_find"] => begin(mango::find(request, db)),
+        [_, "_explain"] => begin(mango::explain(request, db)),
+        [_, "_index", ..] => begin(mango::index(request, db, role)),
+        [_, "_partition", ..] => begin(partitions::partition(request, db, role)),
+        [_, "_local", ..] => route_local(request, db),
+        [_, "_design", ..] => route_design(request, db, role),
+        [_, name, ..] if name.starts_with("_design/") => redirect_design(request, db, role),
         [_, name, ..] if name.starts_with("_local/") => {
             let id = path_id(&request, &db, name)?;
-            local_docs::local_doc(request, db, id).await
+            begin(local_docs::local_doc(request, db, id))
         }
         [_, name] => {
             let id = path_id(&request, &db, name)?;
-            route_document(request, db, id, role).await
+            route_document(request, db, id, role)
         }
         [_, name, rest @ ..] => {
             let (id, attachment) = (path_id(&request, &db, name)?, rest.join("/"));
-            route_attachment(request, db, id, attachment, role).await
+            route_attachment(request, db, id, attachment, role)
         }
         [] => Err(ApiError::missing()),
     }
@@ -181,26 +204,30 @@ fn path_id(request: &Request, db: &Database, text: &str) -> Result<DocId, ApiErr
     }
 }
 
-async fn route_local(request: Request, db: Arc<Database>) -> Answer {
+fn route_local(request: Request, db: Arc<Database>) -> Result<Answering, ApiError> {
     let id = match request.path.get(2..) {
         Some(rest) if !rest.is_empty() => format!("_local/{}", rest.join("/")),
         _ => return Err(ApiError::bad_request("Invalid _local document id.")),
     };
     let id = path_id(&request, &db, &id)?;
-    local_docs::local_doc(request, db, id).await
+    begin(local_docs::local_doc(request, db, id))
 }
 
 /// Everything below `/{db}/_design`.
-pub async fn route_design(request: Request, db: Arc<Database>, role: Role) -> Answer {
+pub fn route_design(
+    request: Request,
+    db: Arc<Database>,
+    role: Role,
+) -> Result<Answering, ApiError> {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     let name = path.get(2).copied().unwrap_or_default();
     let id = path_id(&request, &db, &format!("_design/{name}"))?;
     match path.get(3..).unwrap_or_default() {
-        [] => route_document(request, db, id, role).await,
-        [action, ..] if action.starts_with('_') => route_design_action(request, db, id, role).await,
+        [] => route_document(request, db, id, role),
+        [action, ..] if action.starts_with('_') => route_design_action(request, db, id, role),
         rest => {
             let attachment = rest.join("/");
-            route_attachment(request, db, id, attachment, role).await
+            route_attachment(request, db, id, attachment, role)
         }
     }
 }
@@ -221,62 +248,77 @@ pub fn open_design(request: &Request) -> Result<(Arc<Database>, Arc<Ddoc>), ApiE
 }
 
 /// What can be asked of a design document beside itself; without one nothing can.
-async fn route_design_action(request: Request, db: Arc<Database>, id: DocId, role: Role) -> Answer {
+fn route_design_action(
+    request: Request,
+    db: Arc<Database>,
+    id: DocId,
+    role: Role,
+) -> Result<Answering, ApiError> {
     let path = request.path.get(3..).unwrap_or_default().to_vec();
-    let (action, rest) = path.split_first().map_or(("", [].as_slice()), |(a, r)| (a.as_str(), r));
+    let action = path.first().map_or("", String::as_str);
     viewer::require_action_role(&db, role, action)?;
     let ddoc = design_docs::open(&db, &id)?;
     match action {
-        "_view" => views::view(request, db, ddoc, rest).await,
-        "_show" => functions::show(request, db, ddoc, rest).await,
-        "_list" => functions::list(request, db, ddoc, rest).await,
-        "_update" => functions::update(request, db, ddoc, rest, role).await,
-        "_info" if !rest.is_empty() => Err(ApiError::MethodNotAllowed("GET")),
-        "_info" => design_docs::info(&request, &db, &ddoc),
-        _ => route_attachment(request, db, id, path.join("/"), role).await,
+        "_view" | "_show" | "_list" | "_update" => begin(async move {
+            let (action, rest) = path.split_first().ok_or_else(ApiError::missing)?;
+            match action.as_str() {
+                "_view" => views::view(request, db, ddoc, rest).await,
+                "_show" => functions::show(request, db, ddoc, rest).await,
+                "_list" => functions::list(request, db, ddoc, rest).await,
+                _ => functions::update(request, db, ddoc, rest, role).await,
+            }
+        }),
+        "_info" if path.len() > 1 => Err(ApiError::MethodNotAllowed("GET")),
+        "_info" => at_once(design_docs::info(&request, &db, &ddoc)),
+        _ => route_attachment(request, db, id, path.join("/"), role),
     }
 }
 
 /// `/db/_design%2Fname`: reads are sent to the path with a slash.
-async fn redirect_design(request: Request, db: Arc<Database>, role: Role) -> Answer {
+fn redirect_design(request: Request, db: Arc<Database>, role: Role) -> Result<Answering, ApiError> {
     let id = path_id(&request, &db, request.path.get(1).map_or("", String::as_str))?;
     if request.method == Method::GET {
-        return documents::redirect_to_design(&request);
+        return at_once(documents::redirect_to_design(&request));
     }
     let rest = request.path.get(2..).unwrap_or_default().join("/");
     if rest.is_empty() {
-        route_document(request, db, id, role).await
+        route_document(request, db, id, role)
     } else {
-        route_attachment(request, db, id, rest, role).await
+        route_attachment(request, db, id, rest, role)
     }
 }
 
-async fn route_document(request: Request, db: Arc<Database>, id: DocId, role: Role) -> Answer {
+fn route_document(
+    request: Request,
+    db: Arc<Database>,
+    id: DocId,
+    role: Role,
+) -> Result<Answering, ApiError> {
     match request.method.as_str() {
-        "GET" => documents::get(request, db, id).await,
-        "PUT" => documents_write::put(request, db, id, role).await,
-        "DELETE" => documents_write::delete(request, db, id, role).await,
-        "COPY" => documents_write::copy(request, db, id, role).await,
-        "POST" => documents_write::post_form(request, db, id, role).await,
+        "GET" => begin(documents::get(request, db, id)),
+        "PUT" => begin(documents_write::put(request, db, id, role)),
+        "DELETE" => begin(documents_write::delete(request, db, id, role)),
+        "COPY" => begin(documents_write::copy(request, db, id, role)),
+        "POST" => begin(documents_write::post_form(request, db, id, role)),
         _ => Err(ApiError::MethodNotAllowed(DOCUMENT_METHODS)),
     }
 }
 
-async fn route_attachment(
+fn route_attachment(
     request: Request,
     db: Arc<Database>,
     id: DocId,
     name: String,
     role: Role,
-) -> Answer {
+) -> Result<Answering, ApiError> {
     if id.is_design() && request.method != Method::GET {
         documents_write::require_design_role(&request, role)?;
     }
     Viewer::of(&request, &db)?.check(&id)?;
     match request.method.as_str() {
-        "GET" => attachment_read::get(request, db, id, name).await,
-        "PUT" => attachment_write::put(request, db, id, name).await,
-        "DELETE" => attachment_write::delete(request, db, id, name).await,
+        "GET" => begin(attachment_read::get(request, db, id, name)),
+        "PUT" => begin(attachment_write::put(request, db, id, name)),
+        "DELETE" => begin(attachment_write::delete(request, db, id, name)),
         _ => Err(ApiError::MethodNotAllowed("GET,HEAD,PUT,DELETE")),
     }
 }

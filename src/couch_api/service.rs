@@ -61,17 +61,17 @@ pub async fn serve_request(
     peer: Option<IpAddr>,
     request: http::Request<Body>,
 ) -> Result<Response, Infallible> {
-    let id = request_id(request.headers());
-    let context = RequestContext::new(id.clone(), peer);
+    let context = RequestContext::new(request_id(request.headers()), peer);
     // In a box: it is large, and moved into the scope.
-    Ok(context.scope(Box::pin(serve(service, peer, request, id))).await)
+    let answer = Box::pin(serve(service, peer, request, context.clone()));
+    Ok(context.scope(answer).await)
 }
 
 async fn serve(
     service: Service,
     peer: Option<IpAddr>,
     request: http::Request<Body>,
-    id: String,
+    context: Arc<RequestContext>,
 ) -> Response {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
@@ -100,7 +100,7 @@ async fn serve(
     if !short_headers {
         let headers = response.headers_mut();
         headers.insert(BODY_TIME, HeaderValue::from(time.ms()));
-        if let Ok(id) = HeaderValue::from_str(&id) {
+        if let Ok(id) = HeaderValue::from_str(context.id()) {
             headers.insert(REQUEST_ID, id);
         }
     }
@@ -185,9 +185,9 @@ async fn dispatch(mut request: Request) -> respond::Answer {
             RequestContext::set_user(name);
         }
         if !functions::is_rewrite(&request.path) {
-            break router::route(request).await?;
+            break router::route(request)?.await?;
         }
-        request = match functions::rewrite(request).await? {
+        request = match Box::pin(functions::rewrite(request)).await? {
             Rewrite::Answer(response) => break response,
             Rewrite::Again(request) => *request,
         };
@@ -203,7 +203,7 @@ async fn dispatch(mut request: Request) -> respond::Answer {
 }
 
 fn method(sent: &Method, headers: &HeaderMap) -> Method {
-    let named = headers.get(METHOD_OVERRIDE).filter(|_| *sent == Method::POST);
+    let named = if *sent == Method::POST { headers.get(METHOD_OVERRIDE) } else { None };
     let named = named.and_then(|name| Method::from_bytes(name.as_bytes()).ok());
     match named.unwrap_or_else(|| sent.clone()) {
         // Answered as the GET of it; the body is dropped at the end.

@@ -4,9 +4,14 @@
 //! compressed where that pays and whose length clients rely on; never parts of anything; never
 //! feeds, whose every row must go out at once. `[chttpd] compress_responses` turns it off.
 
-use axum::body::HttpBody;
-use axum::http::{self, Extensions, HeaderMap, Method, StatusCode, Version, header};
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
+use axum::http::{self, Extensions, HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::Response;
+use tower::Service as _;
 use tower_http::CompressionLevel;
 use tower_http::compression::Compression;
 
@@ -16,48 +21,66 @@ use crate::http::negotiate::accepts_gzip;
 /// Smaller bodies are not worth it.
 const BYTES_MIN: u64 = 1024;
 
-/// A service whose marked responses are compressed.
-pub type Compressed<S> = Compression<S, Predicate>;
-
-type Predicate = fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool;
-
-/// Compresses the marked responses of `inner`.
-pub fn layer<S>(inner: S) -> Compressed<S> {
-    let marked: Predicate = |_, _, _, extensions| extensions.get::<Marked>().is_some();
-    Compression::new(inner).quality(CompressionLevel::Fastest).compress_when(marked)
-}
-
-/// Stands on a response that is to be compressed.
-#[derive(Debug, Clone, Copy)]
-struct Marked;
-
-/// Whether the answer to a request may be compressed, as far as the request tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    Yes,
-    No,
-}
+/// How the answer to a request may be compressed, as far as the request tells: its
+/// `Accept-Encoding`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted(Option<HeaderValue>);
 
 impl Wanted {
     pub fn of<B>(request: &http::Request<B>) -> Self {
-        let encodings = request.headers().get(header::ACCEPT_ENCODING);
-        let encodings = encodings.and_then(|value| value.to_str().ok());
-        let taken = accepts_gzip(encodings) || encodings.is_some_and(|text| text.contains("zstd"));
+        let Some(encodings) = request.headers().get(header::ACCEPT_ENCODING) else {
+            return Self(None);
+        };
+        let text = encodings.to_str().ok();
+        let taken = accepts_gzip(text) || text.is_some_and(|text| text.contains("zstd"));
         let query = request.uri().query().unwrap_or_default();
-        if taken && request.method() != Method::HEAD && !is_feed(query) {
-            Self::Yes
-        } else {
-            Self::No
-        }
+        let wanted = taken && request.method() != Method::HEAD && !is_feed(query);
+        Self(wanted.then(|| encodings.clone()))
     }
 
-    /// Marks a response that is worth it.
-    pub fn mark(self, mut response: Response, settings: &Settings) -> Response {
-        let wanted = self == Self::Yes && settings.chttpd.compress_responses;
-        if wanted && is_worth_it(&response) {
-            response.extensions_mut().insert(Marked);
+    /// Whether this answer is to be compressed.
+    fn applies(&self, response: &Response, settings: &Settings) -> bool {
+        self.0.is_some() && settings.chttpd.compress_responses && is_worth_it(response)
+    }
+
+    /// Compresses an answer that is worth it.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn shape(
+        self,
+        response: Response,
+        settings: &Settings,
+    ) -> Result<Response, Infallible> {
+        if !self.applies(&response, settings) {
+            return Ok(response);
         }
-        response
+        let mut request = http::Request::new(());
+        if let Some(encodings) = self.0 {
+            request.headers_mut().insert(header::ACCEPT_ENCODING, encodings);
+        }
+        let always = |_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true;
+        let level = CompressionLevel::Fastest;
+        let mut compression =
+            Compression::new(Answered(response)).quality(level).compress_when(always);
+        Ok(compression.call(request).await?.map(Body::new))
+    }
+}
+
+/// Answers with what has been answered, as what compresses wants to call something.
+struct Answered(Response);
+
+impl tower::Service<http::Request<()>> for Answered {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Request<()>) -> Self::Future {
+        ready(Ok(std::mem::take(&mut self.0)))
     }
 }
 
@@ -110,8 +133,7 @@ mod tests {
                 response.headers_mut().insert(name, value.parse().unwrap());
             }
             let wanted = Wanted::of(&request.body(()).unwrap());
-            let marked = wanted.mark(response, &Settings::default());
-            let found = marked.extensions().get::<Marked>().is_some();
+            let found = wanted.applies(&response, &Settings::default());
             assert_eq!(found, expect, "{query} {encoding} {answer:?}");
         };
         let json = (200, "application/json", 1024);

@@ -23,7 +23,6 @@ use crate::couch_api::{Answered, Service};
 
 use super::activity::{Activity, Verdict};
 use super::admission::{Admission, connection_refusal};
-use super::compression::{self, Compressed};
 use super::opening::{Opening, Protocol};
 use super::patience::{HeadTooSlow, PatientIo};
 use super::request_line::{Heads, LenientIo};
@@ -50,7 +49,7 @@ const REFUSALS_MAX: usize = 256;
 const REFUSAL_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Requests as the HTTP library wants them.
-type Served = TowerToHyperService<Compressed<Requests>>;
+type Served = TowerToHyperService<Requests>;
 
 /// Serves connections, all in the same way.
 pub struct Connections {
@@ -176,7 +175,7 @@ impl Connections {
         let times = [limits.header_timeout, limits.write_timeout];
         let stream = PatientIo::new(stream, heads.clone(), begun, times);
         let stream = TokioIo::new(LenientIo::new(stream, heads, opening.bytes));
-        let requests = TowerToHyperService::new(compression::layer(requests));
+        let requests = TowerToHyperService::new(requests);
         let ended = match http {
             Http::One(_) => self.serve_http1(stream, requests, limits.idle_timeout).await,
             Http::Two(activity) => {

@@ -84,7 +84,7 @@ impl tower::Service<http::Request<Incoming>> for Requests {
         let answer = async move {
             let response = serve_request(service, Some(peer), request).await?;
             drop(place);
-            Ok(wanted.mark(response, &settings))
+            wanted.shape(response, &settings).await
         };
         match &self.http {
             Http::One(_) => Box::pin(answer),

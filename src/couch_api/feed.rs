@@ -6,7 +6,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
@@ -30,6 +29,10 @@ pub enum FeedKind {
     Continuous,
     EventSource,
 }
+
+/// Stands in the extensions of an answer that goes on when there is news.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits;
 
 /// How long a feed stays silent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -202,17 +205,19 @@ pub async fn respond<S: Source>(
     let mut out = Vec::new();
     running.framing.start(&mut out);
     let (mut running, out) = running.read(out).await?;
-    let body = if running.phase == Phase::Done {
-        Body::from(out)
-    } else {
-        if running.rows_sent {
-            running.sent = Some(Instant::now());
-        }
-        let first = stream::iter((!out.is_empty()).then_some(Ok(out)));
-        let rest = stream::try_unfold(running, Running::next);
-        Body::from_stream(futures_util::StreamExt::chain(first, rest))
-    };
-    Ok(with_headers(respond::json_bytes(StatusCode::OK, body), kind))
+    if running.phase == Phase::Done {
+        return Ok(with_headers(respond::json_bytes(StatusCode::OK, out), kind));
+    }
+    if running.rows_sent {
+        running.sent = Some(Instant::now());
+    }
+    let first = stream::iter((!out.is_empty()).then_some(Ok(out)));
+    let rest = stream::try_unfold(running, Running::next);
+    let mut response = respond::json_stream(futures_util::StreamExt::chain(first, rest));
+    if kind != FeedKind::Normal {
+        response.extensions_mut().insert(Waits);
+    }
+    Ok(with_headers(response, kind))
 }
 
 fn with_headers(mut response: Response, kind: FeedKind) -> Response {

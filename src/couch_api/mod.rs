@@ -69,6 +69,7 @@ mod views;
 mod wishes;
 mod writing;
 
+pub use feed::Waits;
 pub use prometheus::metrics_text;
 pub use request::BodyTooSlow;
 pub use request_log::Answered;

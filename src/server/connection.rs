@@ -1,13 +1,16 @@
 //! One connection: whether there is room for it, TLS, which HTTP it speaks, its limits, its end.
 
 use std::error::Error as _;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use axum::BoxError;
+use axum::body::Body;
 use axum::http::StatusCode;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,6 +26,7 @@ use crate::couch_api::{Answered, Service};
 
 use super::activity::{Activity, Verdict};
 use super::admission::{Admission, connection_refusal};
+use super::handover::{self, Handover};
 use super::opening::{Opening, Protocol};
 use super::patience::{HeadTooSlow, PatientIo};
 use super::request_line::{Heads, LenientIo};
@@ -160,7 +164,7 @@ impl Connections {
         let (heads, http) = match opening.protocol {
             Protocol::Http1 => {
                 let heads = Heads::new();
-                (heads.clone(), Http::One(heads))
+                (heads.clone(), Http::One(heads, Handover::default()))
             }
             Protocol::Http2 => (Heads::none(), Http::Two(Activity::new())),
         };
@@ -174,42 +178,87 @@ impl Connections {
         let begun = !opening.bytes.is_empty() && heads.awaited();
         let times = [limits.header_timeout, limits.write_timeout];
         let stream = PatientIo::new(stream, heads.clone(), begun, times);
-        let stream = TokioIo::new(LenientIo::new(stream, heads, opening.bytes));
-        let requests = TowerToHyperService::new(requests);
+        let stream = LenientIo::new(stream, heads, opening.bytes);
         let ended = match http {
-            Http::One(_) => self.serve_http1(stream, requests, limits.idle_timeout).await,
+            Http::One(heads, handover) => {
+                let taken = (&heads, &handover);
+                self.serve_http1(stream, requests, taken, limits.idle_timeout).await
+            }
             Http::Two(activity) => {
-                Box::pin(self.serve_http2(stream, requests, &activity, &limits)).await
+                let (stream, requests) = (TokioIo::new(stream), TowerToHyperService::new(requests));
+                let serve = self.serve_http2(stream, requests, &activity, &limits);
+                Box::pin(serve).await.map_err(BoxError::from)
             }
         };
         if let Err(error) = ended {
-            if let Some(status) = refusal_of_head(&error) {
+            let refusal = error.downcast_ref::<hyper::Error>().and_then(refusal_of_head);
+            if let Some(status) = refusal {
                 Answered::unread(status).note_refusal(peer).await;
             }
             tracing::debug!(%error, "a connection was cut");
         }
     }
 
-    async fn serve_http1<I>(
+    /// Has the HTTP library serve requests, and sends the answers itself that wait for news.
+    async fn serve_http1<S>(
         &self,
-        stream: I,
-        requests: Served,
+        mut stream: LenientIo<S>,
+        requests: Requests,
+        taken: (&Heads, &Handover),
         idle_timeout: Duration,
-    ) -> hyper::Result<()>
+    ) -> Result<(), BoxError>
     where
-        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        loop {
+            // In boxes, so that neither keeps room that it does not need.
+            let served = Box::pin(self.serve_library(stream, &requests, taken, idle_timeout));
+            let Some((taken_over, body, ahead)) = served.await? else { return Ok(()) };
+            stream = taken_over;
+            let sent = Box::pin(handover::send(&mut stream, body, ahead)).await?;
+            match sent {
+                Some(ahead) if !self.stopping.is_cancelled() => stream.put_back(ahead),
+                _ => return Ok(stream.shutdown().await?),
+            }
+        }
+    }
+
+    /// Until the connection ends, or an answer is to be taken over: then with the stream, the
+    /// answer's body, and what the client has sent ahead.
+    async fn serve_library<S>(
+        &self,
+        stream: LenientIo<S>,
+        requests: &Requests,
+        (heads, handover): (&Heads, &Handover),
+        idle_timeout: Duration,
+    ) -> hyper::Result<Option<(LenientIo<S>, Body, Vec<u8>)>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new());
         http.header_read_timeout(idle_timeout);
         http.max_header_size(HEAD_BYTES_MAX as usize);
         http.max_buf_size(BUFFER_BYTES_MAX);
-        let mut connection = pin!(http.serve_connection(stream, requests));
-        tokio::select! {
-            ended = connection.as_mut() => return ended,
-            () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
-        }
-        connection.await
+        let service = TowerToHyperService::new(requests.clone());
+        let mut connection = http.serve_connection(TokioIo::new(stream), service);
+        let (mut stopping, mut told) = (pin!(self.stopping.cancelled()), false);
+        let body = poll_fn(|context| {
+            if !told && stopping.as_mut().poll(context).is_ready() {
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            match Pin::new(&mut connection).poll(context) {
+                Poll::Ready(ended) => Poll::Ready(ended.map(|()| None)),
+                Poll::Pending => match handover.take(heads) {
+                    Some(body) => Poll::Ready(Ok(Some(body))),
+                    None => Poll::Pending,
+                },
+            }
+        });
+        let Some(body) = body.await? else { return Ok(None) };
+        let parts = connection.into_parts();
+        Ok(Some((parts.io.into_inner(), body, parts.read_buf.to_vec())))
     }
 
     async fn serve_http2<I>(

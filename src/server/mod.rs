@@ -9,6 +9,7 @@ mod activity;
 mod admission;
 mod compression;
 mod connection;
+mod handover;
 mod listen;
 mod listeners;
 mod opening;

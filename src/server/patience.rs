@@ -65,6 +65,7 @@ impl<T> PatientIo<T> {
         polled: Poll<io::Result<R>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<R>> {
+        self.heads.written(polled.is_pending());
         if polled.is_ready() {
             self.write_timer.stop();
             return polled;

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The longest method, with the space after it.
 const METHOD_BYTES_MAX: usize = 32;
 
-/// What a connection of HTTP/1 knows of its requests' heads.
+/// What a connection of HTTP/1 knows of its requests' heads, and of the bytes of its answers.
 #[derive(Debug, Clone)]
 pub struct Heads(Arc<State>);
 
@@ -25,6 +25,8 @@ struct State {
     /// The next bytes from the client can only belong to the head of a request.
     awaited: AtomicBool,
     seen: AtomicU32,
+    /// Bytes of an answer wait for room.
+    sending: AtomicBool,
 }
 
 impl Heads {
@@ -39,7 +41,8 @@ impl Heads {
     }
 
     fn starting(awaited: bool) -> Self {
-        Self(Arc::new(State { awaited: AtomicBool::new(awaited), seen: AtomicU32::new(0) }))
+        let (awaited, sending) = (AtomicBool::new(awaited), AtomicBool::new(false));
+        Self(Arc::new(State { awaited, seen: AtomicU32::new(0), sending }))
     }
 
     /// A head has come in. The next one follows at once where it has no body.
@@ -55,6 +58,16 @@ impl Heads {
 
     pub fn awaited(&self) -> bool {
         self.0.awaited.load(Ordering::Relaxed)
+    }
+
+    /// A write has ended, or waits for room.
+    pub fn written(&self, waits: bool) {
+        self.0.sending.store(waits, Ordering::Relaxed);
+    }
+
+    /// Whether bytes of an answer wait for room.
+    pub fn is_sending(&self) -> bool {
+        self.0.sending.load(Ordering::Relaxed)
     }
 
     /// How many there were.
@@ -80,6 +93,12 @@ impl<T> LenientIo<T> {
         let mut this = Self { inner, heads, in_line: false, left: Vec::new() };
         this.left = this.readable(&opening).unwrap_or(opening);
         this
+    }
+
+    /// Gives back bytes that were read: they come again, before all others.
+    pub fn put_back(&mut self, mut bytes: Vec<u8>) {
+        bytes.append(&mut self.left);
+        self.left = bytes;
     }
 
     /// What to show instead of `bytes`, which have just come; `None` where they may stay.

@@ -20,6 +20,7 @@ use crate::couch_api::{Answered, Encrypted, Service, serve_request};
 use super::activity::Activity;
 use super::admission::{self, Admission};
 use super::compression::Wanted;
+use super::handover::{self, Handover};
 use super::request_body::RequestBody;
 use super::request_line::Heads;
 
@@ -37,7 +38,7 @@ pub struct Requests {
 /// What a connection keeps of its requests.
 #[derive(Clone)]
 pub enum Http {
-    One(Heads),
+    One(Heads, Handover),
     Two(Arc<Activity>),
 }
 
@@ -53,14 +54,15 @@ impl tower::Service<http::Request<Incoming>> for Requests {
 
     fn call(&mut self, mut request: http::Request<Incoming>) -> Self::Future {
         let settings = self.service.app().config.snapshot();
-        let heads = match &self.http {
-            Http::One(heads) => {
+        let (heads, handover) = match &self.http {
+            Http::One(heads, handover) => {
                 heads.request(request.body().is_end_stream());
-                Some(heads.clone())
+                let handover = handover::is_possible(&request).then(|| handover.clone());
+                (Some(heads.clone()), handover)
             }
             Http::Two(_) => {
                 as_http_1(&mut request);
-                None
+                (None, None)
             }
         };
         let most = admission::most(request.uri().path(), settings.limits.concurrent_requests);
@@ -78,16 +80,20 @@ impl tower::Service<http::Request<Incoming>> for Requests {
                 return Body::empty();
             }
             let timeout = settings.limits.body_timeout;
-            Body::new(RequestBody::new(incoming, heads, place.clone(), timeout))
+            Body::new(RequestBody::new(incoming, heads.clone(), place.clone(), timeout))
         });
         let (service, peer) = (self.service.clone(), self.peer);
         let answer = async move {
             let response = serve_request(service, Some(peer), request).await?;
             drop(place);
-            wanted.shape(response, &settings).await
+            let response = wanted.shape(response, &settings).await?;
+            Ok(match (handover, &heads) {
+                (Some(handover), Some(heads)) => handover.offer(response, heads),
+                _ => response,
+            })
         };
         match &self.http {
-            Http::One(_) => Box::pin(answer),
+            Http::One(..) => Box::pin(answer),
             Http::Two(activity) => Box::pin(answer_to_the_end(answer, activity)),
         }
     }
@@ -98,7 +104,7 @@ impl Requests {
     /// that end while their answers are on their way do not come to twice as many.
     fn is_crowded(&self, limits: &LimitsSettings) -> bool {
         match &self.http {
-            Http::One(_) => false,
+            Http::One(..) => false,
             Http::Two(activity) => activity.open() >= 2 * limits.http2_streams as usize,
         }
     }

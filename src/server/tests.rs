@@ -12,6 +12,7 @@ use crate::config::Override;
 
 use super::{Listeners, serve};
 
+mod feeds;
 mod limits;
 mod tls;
 

@@ -1,6 +1,7 @@
 //! Answers made of text and attachment bytes, one piece after the other, in constant memory.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -17,6 +18,9 @@ use super::stream::PAGE_BYTES;
 /// Pages that one crossing to a thread that may block brings: fewer crossings cost more memory
 /// for each slow reader.
 const READ_AHEAD: usize = 4;
+/// The same for a reader who has taken the pages before in less than [`FAST`].
+const READ_AHEAD_FAST: usize = 16;
+const FAST: Duration = Duration::from_millis(10);
 
 /// An attachment's bytes on their way out, chunk by chunk.
 pub struct AttachmentBytes {
@@ -172,19 +176,22 @@ impl Pieces {
         if self.is_empty() {
             return Ok(Body::from(first));
         }
-        let rest = stream::try_unfold(self, |mut pieces| async move {
-            let read = move || pieces.read_ahead().map(|pages| (pages, pieces));
+        let rest = stream::try_unfold((self, None), |(mut pieces, read_at)| async move {
+            let is_fast = read_at.is_some_and(|at: Instant| at.elapsed() < FAST);
+            let ahead = if is_fast { READ_AHEAD_FAST } else { READ_AHEAD };
+            let read = move || pieces.read_ahead(ahead).map(|pages| (pages, pieces));
             let (pages, pieces) = blocking::run("read attachments", read).await??;
+            let state = (pieces, Some(Instant::now()));
             let more = !pages.is_empty();
-            Ok::<_, ApiError>(more.then(|| (stream::iter(pages.into_iter().map(Ok)), pieces)))
+            Ok::<_, ApiError>(more.then(|| (stream::iter(pages.into_iter().map(Ok)), state)))
         });
         let first = stream::once(async move { Ok::<_, ApiError>(first) });
         Ok(Body::from_stream(first.chain(rest.try_flatten())))
     }
 
-    fn read_ahead(&mut self) -> Result<Vec<Bytes>, ApiError> {
-        let mut pages = Vec::with_capacity(READ_AHEAD);
-        while pages.len() < READ_AHEAD
+    fn read_ahead(&mut self, most: usize) -> Result<Vec<Bytes>, ApiError> {
+        let mut pages = Vec::with_capacity(most);
+        while pages.len() < most
             && let Some(page) = self.next_page()?
         {
             pages.push(page);

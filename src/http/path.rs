@@ -38,6 +38,9 @@ pub fn split_path(raw_path: &str, plus: Plus) -> Result<Vec<String>, PathError> 
 /// # Errors
 /// A bad escape, or a result that is not UTF-8.
 pub fn decode(raw: &str, plus: Plus) -> Result<String, PathError> {
+    if !raw.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Ok(raw.to_owned());
+    }
     let mut decoded = Vec::with_capacity(raw.len());
     let mut bytes = raw.bytes();
     while let Some(byte) = bytes.next() {

@@ -4,6 +4,7 @@
 //! the text `undefined` where there is none, `requested_path` ends with the query.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use bytes::Bytes;
@@ -62,7 +63,7 @@ enum BodyMember<'a> {
 #[derive(Serialize)]
 struct Members<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    info: Option<Value>,
+    info: Option<Arc<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     uuid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,7 +140,7 @@ impl SeenRequest {
     #[must_use]
     pub fn to_json(&self, db: &Database, id: Option<&str>) -> String {
         serialise(&Members {
-            info: Some(info_json(db)),
+            info: Some(db.described(|| info_json(db).to_string())),
             uuid: Some(&self.uuid),
             id: Some(id.map_or(Value::Null, Value::from)),
             form: Some(&self.form),
@@ -147,9 +148,9 @@ impl SeenRequest {
         })
     }
 
-    /// `req` of a rewrite function, which sees less.
+    /// `req` without what no other request has: as rewrite functions see it.
     #[must_use]
-    pub fn to_json_for_rewrite(&self, db: &Database) -> String {
+    pub fn to_common_json(&self, db: &Database) -> String {
         serialise(&self.members(db))
     }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::design::Validator;
@@ -11,6 +12,7 @@ use crate::storage::values::{self, DatabaseEntry, EventKind, State};
 use crate::storage::{Batch, Engine, Expect, StorageError, Table, view_keys};
 
 use super::compact::Compaction;
+use super::description::Description;
 use super::design_cache::DesignCache;
 use super::designs::Designs;
 use super::events::{Events, PendingEvent};
@@ -83,6 +85,7 @@ pub struct Database {
     pub(super) ranks: Ranks,
     pub(super) pendings: Pendings,
     shared_pages: SharedPages,
+    description: Description,
     pub(super) designs: Designs,
     pub(super) validator: Arc<dyn Validator>,
     /// Those for this database, if any.
@@ -142,6 +145,7 @@ impl Database {
             ranks: Ranks::default(),
             pendings: Pendings::default(),
             shared_pages: SharedPages::default(),
+            description: Description::default(),
             designs: Designs::new(shared.designs.clone()),
             validator: shared.validator.clone(),
             rules,
@@ -261,6 +265,12 @@ impl Database {
             q: self.entry.q,
             compacting: self.is_compacting(),
         }
+    }
+
+    /// The database's description in JSON, as `describe` makes it or has just made it.
+    #[must_use]
+    pub fn described(&self, describe: impl FnOnce() -> String) -> Arc<RawValue> {
+        self.description.get(self.state(), describe)
     }
 
     /// Everything that goes when the database goes.

@@ -10,6 +10,7 @@ mod apply;
 pub mod attachments;
 mod compact;
 mod cursor;
+mod description;
 mod design_cache;
 mod designs;
 mod edit;

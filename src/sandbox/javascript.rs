@@ -208,9 +208,18 @@ impl Instance for JavaScript {
         arguments: &[String],
         clock: &Rc<Clock>,
     ) -> Result<String, CallError> {
-        let (path, arguments) = (json_texts(path), json_array(arguments));
+        // The request of a show is read only where the function can see it.
+        let (together, alone) = match (path, arguments) {
+            ([kind, _], [_, request]) if kind == "shows" => {
+                (arguments.get(..1).unwrap_or_default(), Some(request))
+            }
+            _ => (arguments, None),
+        };
+        let (path, together) = (json_texts(path), json_array(together));
+        let mut texts: Vec<&str> = vec![&path, &together];
+        texts.extend(alone.map(String::as_str));
         self.during(clock, None, |this| {
-            let answer = this.ask("call", &[&path, &arguments])?;
+            let answer = this.ask("call", &texts)?;
             Ok(inside(&answer).to_owned())
         })
     }

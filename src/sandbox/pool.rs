@@ -334,7 +334,8 @@ impl<T> Ticket<T> {
         let mut phase = self.lock();
         loop {
             let left = match &*phase {
-                Phase::Waiting => queue_wait.saturating_sub(come.elapsed()),
+                // Nobody tells when the job begins; it cannot be out of time before.
+                Phase::Waiting => queue_wait.saturating_sub(come.elapsed()).min(time_max),
                 Phase::Running(None) => time_max,
                 Phase::Running(Some(since)) => time_max.saturating_sub(since.elapsed()),
                 Phase::Done(_) | Phase::Abandoned => return take(&mut phase),
@@ -359,7 +360,6 @@ impl<T> Ticket<T> {
         let wanted = matches!(*phase, Phase::Waiting);
         if wanted {
             *phase = Phase::Running(Some(Instant::now()));
-            self.moved.notify_one();
         }
         wanted
     }

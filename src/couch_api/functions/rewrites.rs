@@ -61,7 +61,7 @@ pub async fn rewrite(mut request: Request) -> Result<Rewrite, ApiError> {
             let body = seen.body().cloned();
             let (app, ddoc) = (request.app.clone(), Arc::clone(&ddoc));
             let rewritten = blocking::run("rewrite function", move || {
-                app.functions.rewrite(&ddoc, seen.to_json_for_rewrite(&db))
+                app.functions.rewrite(&ddoc, seen.to_common_json(&db))
             });
             match rewritten.await?? {
                 Rewritten::Response(response) => Ok(Rewrite::Answer(answer::bare(response)?)),

@@ -1,7 +1,8 @@
 // The functions of a design document. Entries:
 //   load(json)                        the design document, before all else
-//   call(path, arguments)             [answer] of the function at the path, which may be a show,
-//                                     an update, `rewrites` or `validate_doc_update`
+//   call(path, arguments, second)     [answer] of the function at the path, which may be a show,
+//                                     an update, `rewrites` or `validate_doc_update`; the second
+//                                     of two arguments may come by itself
 //   filter(path, documents, request)  a digit for each document: 1 for one that passes
 //   list(path, head, request)         `[]`; the answer goes through start and send
 //
@@ -21,7 +22,9 @@
   const { defineProperty, hasOwn, keys } = Object;
   const uncurried = Function.prototype.bind.bind(Function.prototype.call);
   const indexOf = uncurried(String.prototype.indexOf);
+  const slice = uncurried(String.prototype.slice);
   const split = uncurried(String.prototype.split);
+  const exec = uncurried(RegExp.prototype.exec);
 
   // The design document as it was loaded, and the JSON of its members that are no plain values.
   // No user code ever gets hold of it.
@@ -191,6 +194,26 @@
   const compilationError = (why, source) => (
     { __proto__: null, refusal: stringify({ __proto__: null, compilation: `${why} (${source})` }) });
 
+  // What a function cannot see is not made for it. These words may reach anything; an escape may
+  // hide any of them.
+  const mentions = (source, words) => {
+    for (let i = 0; i < words.length; i++) if (indexOf(source, words[i]) >= 0) return true;
+    return false;
+  };
+  const FAR_SEEING = ['eval', 'require', '\\u'];
+
+  const seesThis = (source) => mentions(source, FAR_SEEING) || indexOf(source, 'this') >= 0;
+
+  // Up to the second parameter and its end, where that is the last one.
+  const TWO_PARAMETERS = /^\s*function\s*[\w$]*\s*\(\s*[\w$]+\s*,\s*([\w$]+)\s*\)/;
+
+  const seesSecond = (source) => {
+    const found = exec(TWO_PARAMETERS, source);
+    if (found === null) return true;
+    const body = slice(source, found[0].length);
+    return mentions(body, FAR_SEEING) || mentions(body, [found[1], 'arguments', 'provides']);
+  };
+
   const compileAt = (path, source) => {
     if (!source) {
       const name = text(path[path.length - 1]);
@@ -199,7 +222,8 @@
     }
     if (typeof source !== 'string') return compilationError(NO_TEXT, text(source));
     try {
-      return { __proto__: null, run: compile(source) };
+      return { __proto__: null, run: compile(source), seesThis: seesThis(source),
+        seesSecond: seesSecond(source) };
     } catch (error) {
       if (isOutOfMemory(error)) throw error;
       const known = isObject(error) && hasOwn(error, 'compilation');
@@ -244,8 +268,9 @@
     });
   };
 
-  const selfFor = (path, run) => {
+  const selfFor = (path, { run, seesThis: isSeen }) => {
     const self = {};
+    if (!isSeen) return self;
     const names = keys(ddoc);
     for (let i = 0; i < names.length; i++) {
       const name = names[i];
@@ -374,10 +399,10 @@
     validate_doc_update: validate };
 
   // CouchDB takes any failure over a document that is not there for the reason.
-  const tellerFor = (path, given) => (error) => {
+  const tellerFor = (path, given, second) => (error) => {
     if (path[0] === 'validate_doc_update') return tell(error);
     if (path[0] === 'shows' && given[0] === null) {
-      const { path: steps } = given[1];
+      const { path: steps } = second === undefined ? given[1] : parse(second);
       if (isObject(steps) && steps.length > 5) return thrown('not_found', 'document not found');
     }
     return tellRendering(error);
@@ -395,30 +420,33 @@
     place = placeOf(path);
     const found = functionAt(pathText, path);
     if (found.refusal !== undefined) return found.refusal;
-    return entry(found.run, path);
+    return entry(found, path);
   };
 
-  const call = (pathText, argumentsText) => protect(() => (
-    withFunction(pathText, (run, path) => {
+  const call = (pathText, argumentsText, second) => protect(() => (
+    withFunction(pathText, (found, path) => {
       reset(false);
       const given = parse(argumentsText);
+      if (second !== undefined && found.seesSecond) {
+        defineProperty(given, 1, data(parse(second)));
+      }
       const missing = given[0] === null ? [null, given[1]] : given;
       const kind = kinds[path[0]];
-      return protect(() => kind(run, selfFor(path, run), given), tellerFor(path, missing));
+      return protect(() => kind(found.run, selfFor(path, found), given), tellerFor(path, missing, second));
     })), tell);
 
   const filter = (pathText, documentsText, requestText) => protect(() => (
-    withFunction(pathText, (run, path) => {
+    withFunction(pathText, (found, path) => {
       reset(false);
       const documents = parse(documentsText);
       const request = parse(requestText);
-      const self = path[0] === 'views' ? undefined : selfFor(path, run);
+      const self = path[0] === 'views' ? undefined : selfFor(path, found);
       let answer = '';
       for (let i = 0; i < documents.length; i++) {
         step();
         emitted = false;
         const given = self === undefined ? [documents[i]] : [documents[i], request];
-        const passes = apply(run, self, given);
+        const passes = apply(found.run, self, given);
         answer += (self === undefined ? emitted : passes) ? '1' : '0';
       }
       return answer;
@@ -437,10 +465,10 @@
   };
 
   const runList = (pathText, headText, requestText) => protect(() => (
-    withFunction(pathText, (run, path) => {
+    withFunction(pathText, (found, path) => {
       reset(true);
       const given = [parse(headText), parse(requestText)];
-      return protect(() => renderList(run, selfFor(path, run), given), tellRendering);
+      return protect(() => renderList(found.run, selfFor(path, found), given), tellRendering);
     })), tell);
 
   const load = (documentText) => {

@@ -18,8 +18,8 @@ pub struct FunctionFilter {
 /// Which function of the design document is asked.
 #[derive(Debug, Clone)]
 pub enum FilterFunction {
-    /// `filters.{name}`, with the request of the feed as JSON.
-    Filter { name: String, request: Arc<str> },
+    /// `filters.{name}`, with the request of the feed as JSON, and as far as it counts.
+    Filter { name: String, request: Arc<str>, asked: Arc<str> },
     /// `views.{name}.map`: documents with a row pass.
     View { name: String },
 }
@@ -32,8 +32,8 @@ impl FunctionFilter {
         }
         let Self { functions, ddoc, function } = self;
         match function {
-            FilterFunction::Filter { name, request } => {
-                functions.filter(ddoc, name, documents, request.to_string())
+            FilterFunction::Filter { name, request, asked } => {
+                functions.filter(ddoc, name, documents, [request, asked])
             }
             FilterFunction::View { name } => functions.filter_by_view(ddoc, name, documents),
         }

@@ -86,12 +86,27 @@ impl FunctionAsked {
         require_member(&ddoc, self.kind.member(), &self.name)?;
         let function = match seen {
             Some(seen) => {
-                FilterFunction::Filter { name: self.name, request: seen.to_json(db, None).into() }
+                let request: Arc<str> = seen.to_json(db, None).into();
+                let asked = if sees_one_request(&ddoc, &self.name) {
+                    request.clone()
+                } else {
+                    seen.to_common_json(db).into()
+                };
+                FilterFunction::Filter { name: self.name, request, asked }
             }
             None => FilterFunction::View { name: self.name },
         };
         Ok(Filter::Function(FunctionFilter { functions: app.functions.clone(), ddoc, function }))
     }
+}
+
+/// Whether a filter may look at what no other request has: its id, and the state of the database
+/// when it came. What is no JavaScript cannot be known.
+fn sees_one_request(ddoc: &Ddoc, name: &str) -> bool {
+    let source = ddoc.body.get("filters").and_then(|filters| filters.get(name)?.as_str());
+    let names = ["uuid", "info"];
+    ddoc.language() != "javascript"
+        || source.is_none_or(|source| names.iter().any(|name| source.contains(name)))
 }
 
 fn require_member(ddoc: &Ddoc, kind: &str, name: &str) -> Result<(), ApiError> {

@@ -12,6 +12,7 @@ use crate::sandbox::{CallError, ChunkSink, RowSource, Sandbox, erlang_reason, er
 
 use super::Ddoc;
 use super::response::{Response, read_json, shown};
+use super::shared_verdicts::SharedVerdicts;
 
 /// Why a function of a design document gave nothing that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,12 +48,13 @@ pub enum Rewritten {
 #[derive(Debug)]
 pub struct Functions {
     sandbox: Sandbox,
+    verdicts: SharedVerdicts,
 }
 
 impl Functions {
     #[must_use]
     pub fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox }
+        Self { sandbox, verdicts: SharedVerdicts::default() }
     }
 
     /// Where the functions run.
@@ -130,7 +132,8 @@ impl Functions {
         }
     }
 
-    /// Which documents pass `filters.{name}`.
+    /// Which documents pass `filters.{name}`. `asked` is what of the request counts: verdicts are
+    /// shared by requests that ask the same.
     ///
     /// # Errors
     /// Where the function fails for one of them.
@@ -139,10 +142,9 @@ impl Functions {
         ddoc: &Ddoc,
         name: &str,
         documents: Vec<String>,
-        request: String,
+        [request, asked]: [&str; 2],
     ) -> Result<Vec<bool>, FunctionError> {
-        let work = || self.sandbox.filter(ddoc.program(), &["filters", name], documents, request);
-        Ok(metrics::timed(&metrics::FILTER_CALLS, &metrics::FILTER_TIME_US, work)?)
+        self.judge(ddoc, &["filters", name], documents, [request, asked])
     }
 
     /// Which documents have a row in the view `name`.
@@ -155,9 +157,23 @@ impl Functions {
         name: &str,
         documents: Vec<String>,
     ) -> Result<Vec<bool>, FunctionError> {
-        let path = ["views", name, "map"];
-        let work = || self.sandbox.filter(ddoc.program(), &path, documents, "{}".to_owned());
-        Ok(metrics::timed(&metrics::FILTER_CALLS, &metrics::FILTER_TIME_US, work)?)
+        self.judge(ddoc, &["views", name, "map"], documents, ["{}"; 2])
+    }
+
+    fn judge(
+        &self,
+        ddoc: &Ddoc,
+        path: &[&str],
+        documents: Vec<String>,
+        [request, asked]: [&str; 2],
+    ) -> Result<Vec<bool>, FunctionError> {
+        let program = ddoc.program();
+        let mut function: Vec<&[u8]> = vec![program.key(), asked.as_bytes()];
+        function.extend(path.iter().map(|member| member.as_bytes()));
+        self.verdicts.judge(&function, documents, |documents| {
+            let work = || self.sandbox.filter(program, path, documents, request.to_owned());
+            Ok(metrics::timed(&metrics::FILTER_CALLS, &metrics::FILTER_TIME_US, work)?)
+        })
     }
 
     /// Whether `validate_doc_update` lets documents in: for each `[new, old, user, security]`,

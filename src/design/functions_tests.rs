@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::document::{Attachment, Digest, DocId, Document, Encoding, Rev};
-use crate::sandbox::{CallError, Options, Sandbox};
+use crate::sandbox::{CallError, Options, PoolOptions, Sandbox};
 
 use super::{Ddoc, FunctionError, Functions, Response, ResponseBody, Rewritten, Updated};
 
@@ -53,6 +53,20 @@ fn shows_give_responses() {
     let keys = "function(){ return Object.keys(this).join() + this._attachments['a.txt'].length; }";
     let body = Some(ResponseBody::Text("_id,_rev,shows,_attachments,_module_cache3".to_owned()));
     assert_eq!(show(keys), Ok(Response { body, ..Response::default() }));
+    for sees in [
+        "function(doc, req) { return req.method; }",
+        "function(doc, req) { return arguments[1].method; }",
+        "function (doc , r) { return r.method; }",
+        "function(doc, req) { return eval('re' + 'q').method; }",
+        "(doc, req) => req.method",
+        "function(doc, req) { provides('html', () => 'POST'); return {}; }",
+    ] {
+        let Ok(Response { body, .. }) = show(sees) else { panic!("{sees}") };
+        assert_eq!(body, Some(ResponseBody::Text("POST".to_owned())), "{sees}");
+    }
+    let evaluated = "function(){ return Object.keys(eval('th' + 'is')).length + ''; }";
+    let body = Some(ResponseBody::Text("5".to_owned()));
+    assert_eq!(show(evaluated), Ok(Response { body, ..Response::default() }));
     let invalid = |text: &str| Err(FunctionError::InvalidAnswer(text.to_owned()));
     assert_eq!(show("() => ({foo: 1})"), invalid("{<<\"foo\">>,1}"));
     assert_eq!(show("() => new String('b')"), invalid("<<\"b\">>"));
@@ -147,6 +161,26 @@ fn validations_let_in_or_refuse() {
 }
 
 #[test]
+fn a_filter_is_asked_once_by_all_who_ask_the_same() {
+    let callers = PoolOptions { threads: 1, ..PoolOptions::default() };
+    let options = Options { callers, ..Options::default() };
+    let functions = Functions::new(Sandbox::new(options).unwrap());
+    // Passes the first documents that it is asked about.
+    let first =
+        "function(doc, req) { return (globalThis.asked = (globalThis.asked || 0) + 1) < 3; }";
+    let ddoc = ddoc(&json!({"filters": {"f": first}}));
+    let passes = |document: &str, uuid: &str, asked: &str| {
+        let request = json!({"uuid": uuid}).to_string();
+        functions.filter(&ddoc, "f", vec![document.to_owned()], [&request, asked]).unwrap()
+    };
+    for listener in ["1", "2", "3"] {
+        assert_eq!(passes("{\"n\":1}", listener, "{}"), [true], "{listener}");
+    }
+    assert_eq!(passes("{\"n\":1}", "4", "{\"query\":{}}"), [true]);
+    assert_eq!(passes("{\"n\":2}", "5", "{}"), [false]);
+}
+
+#[test]
 fn filters_pass_documents() {
     let ddoc = ddoc(&json!({
         "filters": {"f": "(doc, req) => doc.n == req.query.n"},
@@ -154,9 +188,9 @@ fn filters_pass_documents() {
     }));
     let documents = || vec!["{\"n\":1}".to_owned(), "{\"n\":2}".to_owned()];
     let request = json!({"query": {"n": "1"}}).to_string();
-    assert_eq!(functions().filter(&ddoc, "f", documents(), request), Ok(vec![true, false]));
+    assert_eq!(functions().filter(&ddoc, "f", documents(), [&request; 2]), Ok(vec![true, false]));
     assert_eq!(functions().filter_by_view(&ddoc, "v", documents()), Ok(vec![false, true]));
     let missing = |key: &str| Err(CallError::MissingKey(key.to_owned()).into());
     assert_eq!(functions().filter_by_view(&ddoc, "w", documents()), missing("w"));
-    assert_eq!(functions().filter(&ddoc, "g", documents(), "{}".to_owned()), missing("g"));
+    assert_eq!(functions().filter(&ddoc, "g", documents(), ["{}"; 2]), missing("g"));
 }

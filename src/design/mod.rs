@@ -5,6 +5,7 @@
 mod ddoc;
 mod functions;
 mod response;
+mod shared_verdicts;
 mod signature;
 mod validate;
 mod validator;

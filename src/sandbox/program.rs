@@ -90,6 +90,12 @@ impl Program {
         }
         Self { key: hash.finalize().into(), code: Arc::new(code), native: Arc::default() }
     }
+
+    /// The hash of its content, by which it is known.
+    #[must_use]
+    pub fn key(&self) -> &[u8; 32] {
+        &self.key
+    }
 }
 
 /// What the map functions of a program made of a batch of documents.

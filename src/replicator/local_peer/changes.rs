@@ -139,8 +139,9 @@ fn filter(
             let function = match kind {
                 "views" => FilterFunction::View { name: function },
                 _ => {
-                    let request = request_object(peer, db, query_params).to_string().into();
-                    FilterFunction::Filter { name: function, request }
+                    let request = request_object(peer, db, query_params).to_string();
+                    let request: Arc<str> = request.into();
+                    FilterFunction::Filter { name: function, asked: request.clone(), request }
                 }
             };
             let functions = peer.server.functions.clone();

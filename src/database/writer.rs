@@ -130,9 +130,13 @@ impl<T> Reply<T> {
     }
 
     /// Drives if need be and waits; for threads that may block.
-    pub fn wait(self) -> Result<T, DatabaseError> {
+    pub fn wait(mut self) -> Result<T, DatabaseError> {
         if let Some(driver) = self.driver {
             driver.run();
+            // Whoever drives alone has the answer by now, and need not block for it.
+            if let Ok(done) = self.answer.try_recv() {
+                return done;
+            }
         }
         self.answer.blocking_recv().unwrap_or(Err(DatabaseError::Overloaded))
     }

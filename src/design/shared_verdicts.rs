@@ -68,7 +68,7 @@ impl SharedVerdicts {
         let unknown: Vec<String> =
             documents.into_iter().zip(&known).filter_map(is_unknown).collect();
         if !unknown.is_empty() {
-            let mut answers = lane.ask(unknown, ask)?.into_iter();
+            let mut answers = lane.ask(&function, unknown, ask)?.into_iter();
             for (key, known) in keys.iter().zip(&mut known).filter(|(_, known)| known.is_none()) {
                 *known = answers.next();
                 lane.keep(*key, *known);
@@ -85,8 +85,14 @@ impl Lane {
     }
 
     /// Asks, unless the same has just failed.
-    fn ask(&mut self, unknown: Vec<String>, ask: impl FnOnce(Vec<String>) -> Answer) -> Answer {
-        let parts: Vec<&[u8]> = unknown.iter().map(String::as_bytes).collect();
+    fn ask(
+        &mut self,
+        function: &Key,
+        unknown: Vec<String>,
+        ask: impl FnOnce(Vec<String>) -> Answer,
+    ) -> Answer {
+        let documents = unknown.iter().map(String::as_bytes);
+        let parts: Vec<&[u8]> = std::iter::once(function.as_slice()).chain(documents).collect();
         let asked = key_of(&parts);
         match &self.failure {
             Some((key, given, error)) if *key == asked && given.elapsed() < FRESH => {
@@ -171,6 +177,18 @@ mod tests {
         assert_eq!(*calls.borrow(), 1);
         assert!(judge(&["b"]).is_err());
         assert_eq!(*calls.borrow(), 2);
+    }
+
+    #[test]
+    fn no_function_fails_for_another() {
+        let verdicts = SharedVerdicts::default();
+        for number in 0..4 * LANES {
+            let (name, fails) = (number.to_string(), number % 2 == 0);
+            let judged = verdicts.judge(&[name.as_bytes()], texts(&["a"]), |_| {
+                if fails { Err(CallError::TimedOut.into()) } else { Ok(vec![true]) }
+            });
+            assert_eq!(judged.is_err(), fails, "{number}");
+        }
     }
 
     #[test]

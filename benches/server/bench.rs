@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tempfile::TempDir;
 
 use crate::documents;
-use crate::error::{Result, check};
+use crate::error::{BenchError, Result, check};
 use crate::http::{self, Connection};
 use crate::meter::Measured;
 use crate::process::Process;
@@ -129,9 +129,14 @@ impl Bench {
     }
 }
 
-/// Fails unless the database at `path` has `expected` documents.
-pub async fn check_count(connection: &mut Connection, path: &str, expected: usize) -> Result<()> {
+/// The documents of the database at `path`.
+pub async fn count(connection: &mut Connection, path: &str) -> Result<usize> {
     let info = connection.expect(&http::get(path)).await?.json()?;
     let found = info.get("doc_count").and_then(serde_json::Value::as_u64).unwrap_or(0);
-    check("doc_count", &(expected as u64), &found)
+    usize::try_from(found).map_err(|_| BenchError::Sample("doc_count"))
+}
+
+/// Fails unless the database at `path` has `expected` documents.
+pub async fn check_count(connection: &mut Connection, path: &str, expected: usize) -> Result<()> {
+    check("doc_count", &expected, &count(connection, path).await?)
 }

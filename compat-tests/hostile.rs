@@ -103,9 +103,10 @@ fn start() -> Stage {
 
 /// Requests of a round, and how many rounds there are.
 const ROUND: usize = 600;
-const ROUNDS: u64 = 6;
-/// How much more may lie in memory after the last rounds than after the first ones.
-const ROUNDS_GROWTH_KB_MAX: u64 = 20_000;
+const ROUNDS: u64 = 8;
+/// How much more may lie in memory after the last rounds than after the first ones: what was
+/// written fills blocks and write buffers, and freed memory returns to the system in pieces.
+const ROUNDS_GROWTH_KB_MAX: u64 = 64_000;
 
 #[test]
 fn memory_does_not_grow_from_round_to_round() {

@@ -8,6 +8,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
@@ -39,25 +40,17 @@ struct Tally {
 }
 
 pub async fn overload(bench: &mut Bench) -> Result<()> {
+    let (peak, peak_kb) = serve_the_peak(bench.scale.overload).await?;
     let server = Server::start()?;
     let mut connection = server.connect().await?;
     connection.expect(&http::put(PATH, b"")).await?;
-    let closed = Load::lasting(bench.scale.load, PEAK_CONNECTIONS).answered(201);
-    let begun = Instant::now();
-    let put =
-        |index| http::put(&format!("{PATH}/peak-{index}"), documents::document(index).as_bytes());
-    let peak = load::run(server.process.address, closed, put).await?;
-    let peak = rate(peak.requests, begun.elapsed());
-    let before = server.process.resident_kb()?;
-    server.process.reset_peak()?;
     let begun = Instant::now();
     let tally = open_loop(&server, peak * TIMES, bench.scale.overload).await?;
     let accepted = rate(tally.acknowledged.len(), begun.elapsed());
     let highest = server.process.peak_kb()?;
     let begun = Instant::now();
-    let again =
-        |index| http::put(&format!("{PATH}/again-{index}"), documents::document(index).as_bytes());
-    let recovered = load::run(server.process.address, closed, again).await?;
+    let closed = Load::lasting(bench.scale.load, PEAK_CONNECTIONS).answered(201);
+    let recovered = load::run(server.process.address, closed, |index| put("again", index)).await?;
     let recovered = rate(recovered.requests, begun.elapsed());
     read_back(&mut connection, &tally.acknowledged).await?;
     let share = |part: f64| 100.0 * part / peak;
@@ -73,8 +66,23 @@ pub async fn overload(bench: &mut Bench) -> Result<()> {
     let figure = Figure::new("overload recovered", share(recovered), Unit::Percent);
     bench.report.add(figure);
     let figure = Figure::megabytes("overload memory", highest);
-    bench.report.add(figure.note(format!("{} MB before", before / 1024)));
+    bench.report.add(figure.note(format!("{} MB at the peak", peak_kb / 1024)));
     Ok(())
+}
+
+/// What the server takes when nobody asks too much of it, writes a second and the most memory in
+/// KB: for as long as the overload lasts and from as empty a store, for a large one takes less.
+async fn serve_the_peak(during: Duration) -> Result<(f64, u64)> {
+    let server = Server::start()?;
+    server.connect().await?.expect(&http::put(PATH, b"")).await?;
+    let closed = Load::lasting(during, PEAK_CONNECTIONS).answered(201);
+    let begun = Instant::now();
+    let peak = load::run(server.process.address, closed, |index| put("peak", index)).await?;
+    Ok((rate(peak.requests, begun.elapsed()), server.process.peak_kb()?))
+}
+
+fn put(name: &str, index: usize) -> Bytes {
+    http::put(&format!("{PATH}/{name}-{index}"), documents::document(index).as_bytes())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

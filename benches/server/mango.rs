@@ -34,7 +34,7 @@ fn samples(count: usize) -> Vec<Sample> {
     (0..count).map(sample).collect()
 }
 
-async fn create_index(
+pub async fn create_index(
     connection: &mut Connection,
     database: &str,
     name: &str,
@@ -46,7 +46,7 @@ async fn create_index(
     Ok(())
 }
 
-fn find(database: &str, query: &Value) -> Bytes {
+pub fn find(database: &str, query: &Value) -> Bytes {
     http::post(&format!("{database}/_find"), query.to_string().as_bytes())
 }
 

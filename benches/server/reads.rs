@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bench::{Base, Bench, folder};
 use crate::documents;
 use crate::error::{BenchError, Result, check};
 use crate::http::{self, Answer, Connection};
 use crate::load::{self, Load};
+use crate::mango;
 use crate::meter::{Measured, Meter, median_of};
 use crate::process::Process;
 use crate::report::{Figure, Unit};
@@ -152,7 +153,8 @@ pub async fn changes(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// `_changes` through a selector that one document in six passes.
+/// `_changes` through a selector that one document in six passes, and through one that an index
+/// knows and one document in a hundred passes.
 pub async fn changes_selector(bench: &mut Bench) -> Result<()> {
     let documents = bench.base().await?.documents;
     let passes = |number: &usize| documents::members(*number).starts_with(r#""type":"order""#);
@@ -161,6 +163,22 @@ pub async fn changes_selector(bench: &mut Bench) -> Result<()> {
     let request = http::post(&path, br#"{"selector":{"type":"order"}}"#);
     let measured = streamed(bench, request, rows, documents).await?;
     bench.report.add(Figure::cpu("changes _selector", &measured));
+    let selector = json!({"count": {"$lt": 100}});
+    let mut connection = bench.server.connect().await?;
+    mango::create_index(&mut connection, Base::PATH, "changes-asked", &["count"]).await?;
+    let count = mango::find(Base::PATH, &json!({"selector": selector, "count": true}));
+    let rows = connection.expect(&count).await?.json()?;
+    let rows = rows.get("count").and_then(Value::as_u64).unwrap_or_default();
+    let passes = |number: &usize| {
+        let document = format!("{{{}}}", documents::members(*number));
+        let document: Value = serde_json::from_str(&document).unwrap_or_default();
+        document.get("count").and_then(Value::as_u64).is_some_and(|count| count < 100)
+    };
+    let passing = (0..documents).filter(passes).count();
+    check("documents of the index", &(passing as u64), &rows)?;
+    let request = http::post(&path, json!({"selector": selector}).to_string().as_bytes());
+    let measured = streamed(bench, request, passing, documents).await?;
+    bench.report.add(Figure::cpu("changes _selector indexed", &measured));
     Ok(())
 }
 

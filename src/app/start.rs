@@ -109,10 +109,12 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
     });
     let views = Views::new(functions.clone());
     views.set_language(mapper::LANGUAGE, mapper::make_mapper());
+    let views = Arc::new(views);
     let registry = Arc::new(registry?);
     let local = LocalServer {
         registry: registry.clone(),
         functions: functions.clone(),
+        views: views.clone(),
         config: config.clone(),
         now_s,
     };
@@ -125,7 +127,7 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
         registry,
         config,
         replicator: Replicator::new(local, uuid.clone()),
-        views: Arc::new(views),
+        views,
         functions,
         uuids: UuidGenerator::default(),
         resharding: Resharding::default(),

@@ -77,6 +77,10 @@ impl SelectorFilter {
         Ok(Self { selector, looked_at, fields, showing })
     }
 
+    pub(super) fn selector(&self) -> &Selector {
+        &self.selector
+    }
+
     pub(super) fn matches(
         &self,
         document: &Document,

@@ -17,7 +17,7 @@ fn id(text: &str) -> DocId {
     DocId::parse(text).unwrap()
 }
 
-fn database() -> (Registry, Arc<Database>) {
+pub(super) fn database() -> (Registry, Arc<Database>) {
     let registry = Registry::open(
         Arc::new(MemoryEngine::new()),
         b"{}".as_slice().into(),
@@ -31,7 +31,7 @@ fn database() -> (Registry, Arc<Database>) {
 }
 
 /// Writes a revision whose path is `revs`, oldest first.
-fn put(db: &Arc<Database>, doc: &str, revs: &str, body: &str) {
+pub(super) fn put(db: &Arc<Database>, doc: &str, revs: &str, body: &str) {
     let parsed = incoming::parse(body.as_bytes(), &incoming::Limits::default()).unwrap();
     let ids: Vec<RevHash> = revs.split(' ').rev().map(RevHash::parse).collect();
     let edit = Edit {

@@ -50,6 +50,7 @@ pub async fn changes(mut request: Request, db: Arc<Database>) -> Answer {
         limit: options.limit,
         documents: options.row_documents(),
         lookups_max: request.settings.couchdb.changes_doc_ids_optimization_threshold,
+        views: Some(request.app.views.clone()),
     };
     let feed = Feed::new(db, since, asked);
     let timing = options.timing(request.settings.chttpd.changes_timeout_ms);

@@ -19,6 +19,7 @@ pub mod request;
 mod rows;
 pub mod selector;
 mod sort;
+pub mod superset;
 #[cfg(test)]
 mod tests;
 pub mod validation;

@@ -12,7 +12,10 @@ use crate::changes::{ChangesError, Filter};
 use crate::database::{Change, DatabaseError};
 use crate::document::{DocId, Document, Rev};
 
-use super::{Cursor, Documents, Options, Reached, Row, RowDocument, Sink, Style, Verdict, revs_of};
+use super::{
+    Cursor, Documents, LOOKED_AT_MAX, Options, Reached, Row, RowDocument, Run, Sink, Style,
+    Verdict, revs_of,
+};
 
 /// Rows that one page looks at where their documents are read.
 const DOCUMENTS_MAX: usize = 2_000;
@@ -23,6 +26,38 @@ const BATCH_BYTES: usize = 64 << 10;
 const PAGE_TIME: Duration = Duration::from_millis(500);
 /// How long one call of a filter function should take, in microseconds.
 const CALL_US: usize = 200_000;
+
+/// A change that may pass, behind those that cannot.
+struct Looked {
+    left_out: Run,
+    seq: u64,
+    change: Change,
+}
+
+/// The next changes.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<Looked>,
+    /// Those behind the last row.
+    left_out: Run,
+    /// Nothing comes behind it in this pass.
+    is_last: bool,
+}
+
+impl Batch {
+    fn leave_out(&mut self, seq: u64) {
+        let run = &mut self.left_out;
+        if run.count == 0 {
+            run.first = seq;
+        }
+        (run.count, run.last) = (run.count + 1, seq);
+    }
+
+    fn push(&mut self, seq: u64, change: Change) {
+        let left_out = std::mem::take(&mut self.left_out);
+        self.rows.push(Looked { left_out, seq, change });
+    }
+}
 
 /// The documents of a row, the winner's first.
 type Documented = Vec<Option<Document>>;
@@ -52,14 +87,16 @@ impl Cursor {
     ) -> Result<Reached, ChangesError> {
         let (mut looked_at, begun) = (0, Instant::now());
         loop {
-            let rows = self.next_rows()?;
-            let is_last = rows.len() < self.batch;
-            looked_at += rows.len();
-            let documents = self.documents_of(&rows)?;
-            let chosen = self.choose(&rows, &documents)?;
+            let batch = self.next_rows()?;
+            looked_at += batch.rows.len();
+            let documents = self.documents_of(&batch.rows)?;
+            let chosen = self.choose(&batch.rows, &documents)?;
             let mut shown = false;
-            for (((seq, change), documents), chosen) in rows.iter().zip(&documents).zip(chosen) {
-                let reached = self.offer(*seq, change, documents, chosen, &mut |row| {
+            for ((row, documents), chosen) in batch.rows.iter().zip(&documents).zip(chosen) {
+                if let Some(reached) = self.leave_out(&row.left_out) {
+                    return Ok(reached);
+                }
+                let reached = self.offer(row, documents, chosen, &mut |row| {
                     shown = true;
                     sink(row)
                 })?;
@@ -70,7 +107,10 @@ impl Cursor {
                     return Ok(reached);
                 }
             }
-            if is_last {
+            if let Some(reached) = self.leave_out(&batch.left_out) {
+                return Ok(reached);
+            }
+            if batch.is_last {
                 return Ok(self.end_pass());
             }
             if shown || looked_at >= DOCUMENTS_MAX || begun.elapsed() >= PAGE_TIME {
@@ -79,22 +119,38 @@ impl Cursor {
         }
     }
 
-    /// The next changes, as many as a batch has; fewer at the end of the pass.
-    fn next_rows(&self) -> Result<Vec<(u64, Change)>, DatabaseError> {
+    /// The next changes, as many as a batch has; fewer at the end of the pass, or where many are
+    /// left out.
+    fn next_rows(&self) -> Result<Batch, DatabaseError> {
+        let mut batch = Batch::default();
         if let Some(found) = &self.found {
-            return Ok(found.iter().take(self.batch).cloned().collect());
+            found
+                .iter()
+                .take(self.batch)
+                .for_each(|(seq, change)| batch.push(*seq, change.clone()));
+            batch.is_last = batch.rows.len() < self.batch;
+            return Ok(batch);
         }
-        let mut rows = Vec::with_capacity(self.batch);
+        batch.is_last = true;
         let (first, last) = self.rest();
+        let mut looked_at = 0;
         self.db.scan_changes(first, last, self.options.direction, &mut |seq, change| {
-            rows.push((seq, change));
-            if rows.len() < self.batch { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            looked_at += 1;
+            match &self.candidates {
+                Some(candidates) if candidates.leave_out(seq, &change) => batch.leave_out(seq),
+                _ => batch.push(seq, change),
+            }
+            if batch.rows.len() < self.batch && looked_at < LOOKED_AT_MAX {
+                return ControlFlow::Continue(());
+            }
+            batch.is_last = false;
+            ControlFlow::Break(())
         })?;
-        Ok(rows)
+        Ok(batch)
     }
 
     /// For each row the documents it needs, the winner's first; none for rows that are skipped.
-    fn documents_of(&mut self, rows: &[(u64, Change)]) -> Result<Vec<Documented>, DatabaseError> {
+    fn documents_of(&mut self, rows: &[Looked]) -> Result<Vec<Documented>, DatabaseError> {
         let Options { filter, style, .. } = &self.options;
         let style = if filter.reads_documents() { *style } else { Style::MainOnly };
         let needed = |change: &'_ Change| {
@@ -102,7 +158,7 @@ impl Cursor {
         };
         let wanted: Vec<(DocId, Rev)> = rows
             .iter()
-            .flat_map(|(_, change)| {
+            .flat_map(|Looked { change, .. }| {
                 let revs = change.leaves.iter().take(needed(change));
                 revs.map(|(rev, _)| (change.id.clone(), rev.clone()))
             })
@@ -111,7 +167,7 @@ impl Cursor {
         let bytes: usize = documents.iter().flatten().map(|document| document.body.len()).sum();
         let mut rest = documents.drain(..);
         let grouped =
-            rows.iter().map(|(_, change)| rest.by_ref().take(needed(change)).collect()).collect();
+            rows.iter().map(|row| rest.by_ref().take(needed(&row.change)).collect()).collect();
         drop(rest);
         let average = bytes / rows.len().max(1) + 1;
         self.batch = (BATCH_BYTES / average).clamp(1, (self.batch * 2).min(BATCH_MAX));
@@ -120,19 +176,19 @@ impl Cursor {
 
     /// Which leaves pass a filter by function, row by row; `None` for every other filter. All of
     /// them are asked about in one call.
-    fn choose(&mut self, rows: &[(u64, Change)], documents: &[Documented]) -> Chosen {
+    fn choose(&mut self, rows: &[Looked], documents: &[Documented]) -> Chosen {
         let Filter::Function(filter) = &self.options.filter else {
             return Ok(vec![None; rows.len()]);
         };
         let style = self.options.style;
-        let asked = rows.iter().zip(documents).flat_map(|((_, change), documents)| {
+        let asked = rows.iter().zip(documents).flat_map(|(Looked { change, .. }, documents)| {
             let conflicts = conflicts_told(change, style);
             documents.iter().flatten().map(move |found| document_json(found, &conflicts))
         });
         let asked: Vec<String> = asked.collect();
         let (count, begun) = (asked.len(), Instant::now());
         let mut passing = filter.passing(asked)?.into_iter();
-        let chosen = rows.iter().zip(documents).map(|((_, change), documents)| {
+        let chosen = rows.iter().zip(documents).map(|(Looked { change, .. }, documents)| {
             let leaves = revs_of(change, style).iter().zip(documents);
             // A leaf whose body has gone is no leaf any more.
             let passed = leaves.filter(|(_, found)| {
@@ -151,8 +207,7 @@ impl Cursor {
     /// where a function has said so.
     fn offer(
         &mut self,
-        seq: u64,
-        change: &Change,
+        Looked { seq, change, .. }: &Looked,
         documents: &[Option<Document>],
         mut chosen: Option<Vec<(Rev, bool)>>,
         sink: &mut Sink<'_>,
@@ -175,7 +230,7 @@ impl Cursor {
         let revs = chosen.as_deref().unwrap_or(revs);
         let conflicts = conflicts_of(change);
         let allowed = self.remaining;
-        match self.judge(seq, !revs.is_empty()) {
+        match self.judge(*seq, !revs.is_empty()) {
             Verdict::Stop => Ok(Some(Reached::Limit)),
             Verdict::Skip => Ok(None),
             Verdict::Show => {
@@ -183,7 +238,7 @@ impl Cursor {
                 let fields = self.fields_of(winner, &conflicts);
                 let document = self.row_document(winner, &conflicts, fields.as_ref());
                 let Change { id, deleted, .. } = change;
-                let more = sink(&Row { seq, id, deleted: *deleted, revs, document, allowed });
+                let more = sink(&Row { seq: *seq, id, deleted: *deleted, revs, document, allowed });
                 Ok(self.after_showing(more))
             }
         }

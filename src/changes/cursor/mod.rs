@@ -4,6 +4,9 @@
 //! filter may put behind the last row, by one row where a limit stopped it; what is pending counts
 //! from the last row shown and knows no filter.
 
+mod candidates;
+#[cfg(test)]
+mod candidates_tests;
 mod documents;
 mod lookups;
 
@@ -15,8 +18,11 @@ use serde_json::Value;
 
 use crate::database::{Change, Database, DatabaseError, Direction};
 use crate::document::{DocId, Document, Rev};
+use crate::views::Views;
 
 use super::{ChangesError, Filter};
+
+use candidates::Candidates;
 
 /// CouchDB's limit where none is given; `seq_interval` counts down from it.
 const LIMIT_MAX: u64 = 1_000_000_000_000_000;
@@ -57,6 +63,8 @@ pub struct Options {
     pub documents: Documents,
     /// Ids up to which a `_doc_ids` filter looks documents up instead of scanning.
     pub lookups_max: u64,
+    /// Whose indexes may tell which documents can pass a filter.
+    pub views: Option<Arc<Views>>,
 }
 
 impl Default for Options {
@@ -68,6 +76,7 @@ impl Default for Options {
             limit: None,
             documents: Documents::No,
             lookups_max: 0,
+            views: None,
         }
     }
 }
@@ -129,7 +138,9 @@ pub struct Cursor {
     remaining: u64,
     /// Changes that a lookup found and that are still to be shown, in reading order.
     found: Option<VecDeque<(u64, Change)>>,
-    /// Whether this pass may look documents up: only the first one may.
+    /// The documents that can pass the filter, where that is known.
+    candidates: Option<Candidates>,
+    /// Whether this pass may look documents up or ask an index: only the first one may.
     first_pass: bool,
     /// What pending counts from: the last row shown, and how many rows were passed up to it.
     shown: Option<u64>,
@@ -145,6 +156,14 @@ enum Verdict {
     Show,
     Skip,
     Stop,
+}
+
+/// Changes, one after the other, of which none can pass.
+#[derive(Debug, Clone, Copy, Default)]
+struct Run {
+    count: u64,
+    first: u64,
+    last: u64,
 }
 
 impl Cursor {
@@ -164,6 +183,7 @@ impl Cursor {
             remaining: options.limit.unwrap_or(LIMIT_MAX),
             options,
             found: None,
+            candidates: None,
             first_pass: true,
             shown: None,
             passed: 0,
@@ -242,6 +262,7 @@ impl Cursor {
         }
         if self.first_pass && self.found.is_none() {
             self.found = self.look_up()?;
+            self.candidates = self.find_candidates();
             self.first_pass = false;
         }
         if self.options.filter.reads_documents() || self.options.documents != Documents::No {
@@ -276,9 +297,23 @@ impl Cursor {
         Verdict::Show
     }
 
+    /// Leaves out changes that cannot pass, as if each were judged.
+    fn leave_out(&mut self, run: &Run) -> Option<Reached> {
+        if run.count == 0 {
+            return None;
+        }
+        let is_over = self.remaining == 0;
+        if !is_over {
+            self.passed += run.count - 1;
+        }
+        self.judge(if is_over { run.first } else { run.last }, false);
+        is_over.then_some(Reached::Limit)
+    }
+
     /// Every row of this pass has been looked at.
     fn end_pass(&mut self) -> Reached {
         self.ended = true;
+        self.candidates = None;
         if self.options.direction == Direction::Forward {
             self.last_seq = self.last_seq.max(self.upto);
             self.next = self.last_seq.saturating_add(1);

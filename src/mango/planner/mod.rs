@@ -12,5 +12,5 @@ pub use choice::{Choice, Chosen, Purpose, choose};
 pub use estimate::{Estimate, Estimating, choose_cheapest, estimates_json, spans_of};
 pub use explain::{explain, is_covering};
 pub use field_range::FieldRange;
-pub use needs::named_fields;
-pub use spans::{Span, Spans};
+pub use needs::{is_in_all_wanted, named_fields};
+pub use spans::{Span, Spans, of_columns};

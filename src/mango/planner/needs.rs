@@ -29,6 +29,20 @@ fn not_required<'f>(node: &Node, mut fields: Vec<&'f str>) -> Vec<&'f str> {
     }
 }
 
+/// Whether every document that a selector wants really has a field.
+pub fn is_in_all_wanted(selector: &Node, field: &str) -> bool {
+    match selector {
+        Node::And(parts) => parts.iter().any(|part| is_in_all_wanted(part, field)),
+        Node::Or(parts) => {
+            !parts.is_empty() && parts.iter().all(|part| is_in_all_wanted(part, field))
+        }
+        Node::Field(path, condition) => {
+            path.text() == field && !matches!(condition, Condition::Exists(false))
+        }
+        Node::Everything | Node::Text(_) | Node::Not(_) | Node::Nor(_) => false,
+    }
+}
+
 /// Whether a selector wants one value of a field only.
 pub fn is_constant(selector: &Node, field: &str) -> bool {
     match selector {
@@ -124,6 +138,24 @@ mod tests {
             (json!({"a": 1, "$or": []}), vec!["a", "z"], true),
         ] {
             assert_eq!(requires_all(parse(&selector).root(), &fields), expect, "{selector}");
+        }
+    }
+
+    #[test]
+    fn fields_of_all_wanted_documents() {
+        for (selector, expect) in [
+            (json!({}), false),
+            (json!({"a": {"$ne": 1}}), true),
+            (json!({"a": {"$exists": false}}), false),
+            (json!({"b": 1}), false),
+            (json!({"b": 1, "$or": [{"a": 1}, {"a": 2, "c": 3}]}), true),
+            (json!({"$or": [{"a": 1}, {"b": 1}]}), false),
+            // Unlike CouchDB's planner: an empty combination holds for every document.
+            (json!({"$or": []}), false),
+            (json!({"b": 1, "$or": []}), false),
+            (json!({"$nor": [{"a": 1}]}), true),
+        ] {
+            assert_eq!(is_in_all_wanted(parse(&selector).root(), "a"), expect, "{selector}");
         }
     }
 

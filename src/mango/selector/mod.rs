@@ -118,6 +118,11 @@ impl Selector {
         matching::matches(&self.root, document)
     }
 
+    /// Whether there are documents that make it fail.
+    pub fn may_fail(&self) -> bool {
+        may_fail(&self.root)
+    }
+
     /// The tree in normal form.
     pub fn root(&self) -> &Node {
         &self.root
@@ -149,6 +154,16 @@ fn has_text(node: &Node) -> bool {
     }
 }
 
+fn may_fail(node: &Node) -> bool {
+    match node {
+        Node::Everything | Node::Text(_) => false,
+        Node::And(parts) | Node::Or(parts) => parts.iter().any(may_fail),
+        Node::Not(part) => may_fail(part),
+        Node::Nor(_) => true,
+        Node::Field(_, condition) => condition.may_fail(),
+    }
+}
+
 impl Node {
     /// This part of the selector as JSON.
     pub fn to_json(&self) -> Value {
@@ -166,6 +181,15 @@ impl Node {
 }
 
 impl Condition {
+    fn may_fail(&self) -> bool {
+        match self {
+            Self::Mod { divisor, .. } => *divisor == 0,
+            Self::Not(condition) => condition.may_fail(),
+            // Inside of element matches a failure is no match.
+            _ => false,
+        }
+    }
+
     fn to_json(&self) -> Value {
         match self {
             Self::Compare(comparison, value) => entry(comparison.name(), value.clone()),

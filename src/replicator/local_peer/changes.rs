@@ -41,7 +41,8 @@ pub fn read(
     let style = if query.winning_revs_only { Style::MainOnly } else { Style::AllDocs };
     let settings = peer.server.config.snapshot();
     let lookups_max = settings.couchdb.changes_doc_ids_optimization_threshold;
-    let options = Options { style, filter, lookups_max, ..Options::default() };
+    let views = Some(peer.server.views.clone());
+    let options = Options { style, filter, lookups_max, views, ..Options::default() };
     let since = match since(db, &query.since) {
         0 => Since::Beginning,
         number => Since::Seq(db.seq(number)),

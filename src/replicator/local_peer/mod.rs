@@ -21,6 +21,7 @@ use crate::database::{CreateOptions, Database, DatabaseError, DatabaseName, Loca
 use crate::design::Functions;
 use crate::document::DocId;
 use crate::http::path::encode_segment;
+use crate::views::Views;
 
 use super::attachments::AttachmentSource;
 use super::peer::{
@@ -34,6 +35,7 @@ use super::{CreateTarget, PeerError, Selection};
 pub struct LocalServer {
     pub registry: Arc<Registry>,
     pub functions: Arc<Functions>,
+    pub views: Arc<Views>,
     pub config: Arc<Config>,
     /// The time of day in seconds since 1970.
     pub now_s: fn() -> u64,

@@ -17,6 +17,7 @@ use crate::document::{Attachment, Digest, Document, Rev};
 use crate::replicator::{LocalPeer, LocalServer};
 use crate::sandbox::{Options, Sandbox};
 use crate::storage::MemoryEngine;
+use crate::views::Views;
 
 /// When everything happens: databases that are created anew are as old as those before them.
 pub fn now_s() -> u64 {
@@ -30,7 +31,9 @@ pub fn server(engine: Arc<MemoryEngine>, validator: Arc<dyn Validator>) -> Local
         .get_or_init(|| Arc::new(Functions::new(Sandbox::new(Options::default()).unwrap())))
         .clone();
     let registry = Arc::new(Registry::open(engine, b"{}".as_slice().into(), validator).unwrap());
-    LocalServer { registry, functions, config: Arc::new(Config::in_memory(vec![]).unwrap()), now_s }
+    let views = Arc::new(Views::new(functions.clone()));
+    let config = Arc::new(Config::in_memory(vec![]).unwrap());
+    LocalServer { registry, functions, views, config, now_s }
 }
 
 /// Where a database is, whether it is there or not.

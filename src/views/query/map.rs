@@ -68,6 +68,35 @@ impl MapReader {
             None => Ok(false),
         }
     }
+
+    /// Shows all rows of one moment, and tells the sequence that the index had come to by then.
+    /// None where there are more than `most` rows or the index has not come to `least_seq`; some
+    /// rows may have been shown for nothing.
+    ///
+    /// # Errors
+    /// As [`Self::header`].
+    pub fn rows_of_now(
+        &mut self,
+        least_seq: u64,
+        most: u64,
+        visit: &mut dyn FnMut(MapRow<'_>),
+    ) -> Result<Option<u64>, ViewsError> {
+        let Some(source) = Source::open(&self.index, self.view)? else { return Ok(None) };
+        let is_behind = source.seq < least_seq;
+        if is_behind || (source.summarised && self.cursor.count(&source)? > most) {
+            return Ok(None);
+        }
+        let mut left = most;
+        let is_cut = self.cursor.page(&source, &mut |row| {
+            if left == 0 {
+                return ControlFlow::Break(());
+            }
+            left -= 1;
+            visit(row);
+            ControlFlow::Continue(())
+        })?;
+        Ok((!is_cut).then_some(source.seq))
+    }
 }
 
 /// What is still to be read.

@@ -132,7 +132,7 @@ fn selectors() -> Vec<Value> {
         json!({"$nor": [{"n": 0}, {"n": 1}]}),
         json!({"n": {"$gte": 2}, "_conflicts": {"$exists": true}}),
         json!({"n": 2, "_deleted": true}),
-        json!({"n": 3, "m": {"$mod": [0, 1]}}),
+        json!({"m": {"$mod": [0, 1]}, "n": 3}),
         json!({"n": "none"}),
     ]
 }

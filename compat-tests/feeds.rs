@@ -102,3 +102,56 @@ fn everybody_hears_of_every_change_once() {
         assert!(found == newest, "the last row of a document tells its newest revision");
     }
 }
+
+/// The documents that the server reads for a request, and the body of its answer.
+fn documents_read(stage: &Stage, path: &str, body: &Value) -> (u64, Vec<u8>) {
+    let reads = || {
+        let stat = stage.ask("GET", "/_node/_local/_stats/couchdb/database_reads", None);
+        let stat: Value = serde_json::from_slice(&stat.body).unwrap();
+        stat["value"].as_u64().unwrap()
+    };
+    let before = reads();
+    let answer = stage.ask("POST", path, Some(body));
+    assert_eq!(answer.status, 200, "{path}");
+    (reads() - before, answer.body.clone())
+}
+
+/// A built index spares feeds and replications with a selector the documents that cannot pass.
+#[test]
+fn an_index_tells_feeds_what_to_read() {
+    let stage = Stage::new();
+    let docs = (0..DOCUMENTS).map(|n| json!({"_id": format!("doc-{n:04}"), "n": n % 100}));
+    let docs = json!({"docs": docs.collect::<Vec<_>>()});
+    assert_eq!(stage.ask("POST", "/db/_bulk_docs", Some(&docs)).status, 201);
+    let selector = json!({"selector": {"n": {"$lt": 2}}});
+    let feed = |query: &str| {
+        documents_read(&stage, &format!("/db/_changes?filter=_selector&{query}"), &selector)
+    };
+    let queries = ["", "descending=true&include_docs=true", "limit=20&seq_interval=7&since=0"];
+    let replicate = |target: &str| {
+        let mut body = json!({"source": "db", "target": target, "create_target": true});
+        body["selector"] = selector["selector"].clone();
+        let (reads, answer) = documents_read(&stage, "/_replicate", &body);
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        (reads, answer["history"][0]["docs_written"].clone())
+    };
+    let (whole, written) = replicate("before");
+    assert!(whole >= 1500 && written == 30, "{whole} {written}");
+    let unindexed = queries.map(feed);
+    let index = json!({"index": {"fields": ["n"]}, "ddoc": "index", "name": "n"});
+    assert_eq!(stage.ask("POST", "/db/_index", Some(&index)).status, 200);
+    let find = json!({"selector": {"n": 1}, "limit": 1});
+    assert_eq!(stage.ask("POST", "/db/_find", Some(&find)).status, 200);
+    for (query, (whole, expect)) in queries.iter().zip(unindexed) {
+        let (read, body) = feed(query);
+        let rows = |body: &[u8]| {
+            let answer: Value = serde_json::from_slice(body).unwrap();
+            let rows = answer["results"].as_array().unwrap().clone();
+            rows.into_iter().map(|row| (row["id"].clone(), row["doc"].clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(&body), rows(&expect), "{query}");
+        assert!(whole > 900 && read < 100, "{query}: {read} of {whole}");
+    }
+    let (read, written) = replicate("after");
+    assert!(read < whole / 4 && written == 30, "{read} of {whole}");
+}

@@ -105,6 +105,18 @@ fn who_asks_sees_which_maps_run_without_an_engine() {
         assert_eq!(info["view_index"]["native"], json!({"v": native}));
         assert_eq!(stage.view_index(name).get("native"), None);
     }
+    let functions = json!({
+        "filters": {
+            "plain": "function(doc, req) { return doc.type == req.query.type; }",
+            "dates": "function(doc) { return doc.n && new Date(doc.n) > 0; }",
+        },
+        "validate_doc_update": "function(doc) { if (!doc.type) throw({forbidden: 'no type'}); }",
+    });
+    stage.put("/db/_design/functions", &functions);
+    let info = stage.get("/db/_design/functions/_info?native=true");
+    let native =
+        json!({"filters.dates": false, "filters.plain": true, "validate_doc_update": true});
+    assert_eq!(info["native"], native);
 }
 
 #[test]

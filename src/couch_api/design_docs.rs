@@ -69,6 +69,7 @@ pub fn info(request: &Request, db: &Arc<Database>, ddoc: &Ddoc) -> Answer {
     // Of no interest to CouchDB's clients: they do not see it unless they ask.
     if request.query.get("native") == Some("true") {
         info["view_index"]["native"] = json!(views.native_views());
+        info["native"] = json!(request.app.functions.native(ddoc));
     }
     respond::ok(&info)
 }

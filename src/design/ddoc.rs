@@ -1,11 +1,12 @@
 //! A design document that is ready to be used: its members, and its functions as programs.
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::{Map, Value, json};
 
 use crate::document::{Attachment, DocId, Document, Rev};
-use crate::sandbox::{Code, Program, WasmCode, WasmModule};
+use crate::sandbox::{Code, NativeFunction, Program, Sandbox, WasmCode, WasmModule};
 
 use super::signature::view_signature;
 use super::wasm::{self, ModuleSource};
@@ -22,6 +23,8 @@ pub struct Ddoc {
     /// The WebAssembly module that it names, or why there is none; nothing in other languages.
     module: Option<Result<WasmModule, String>>,
     program: OnceLock<Program>,
+    /// Which of its functions run natively, by path.
+    native: Mutex<HashMap<String, Option<Arc<NativeFunction>>>>,
     signature: OnceLock<String>,
 }
 
@@ -40,7 +43,8 @@ impl Ddoc {
         });
         let attachments = document.attachments.iter().map(stub).collect();
         let (program, signature) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { id, rev, body, attachments, module, program, signature })
+        let native = Mutex::default();
+        Ok(Self { id, rev, body, attachments, module, program, native, signature })
     }
 
     /// Its name without `_design/`.
@@ -86,6 +90,24 @@ impl Ddoc {
                 Program::new(Code::Design { json: Value::Object(whole).to_string() })
             })
         })
+    }
+
+    /// The function at a path as it runs without an engine; none where it does not, or where that
+    /// is not known yet. Blocks when it is asked for first.
+    pub(super) fn native(&self, path: &[&str], sandbox: &Sandbox) -> Option<Arc<NativeFunction>> {
+        let (first, members) = path.split_first()?;
+        let key = path.join("\0");
+        let natives = || self.native.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = natives().get(&key) {
+            return known.clone();
+        }
+        let mut source = self.body.get(*first).filter(|_| self.module.is_none())?;
+        for member in members {
+            source = source.get(member)?;
+        }
+        let made = sandbox.native_function(source.as_str()?).ok()?.map(Arc::new);
+        natives().insert(key, made.clone());
+        made
     }
 
     /// Names what its views compute: an index is kept as long as a design document has its

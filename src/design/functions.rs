@@ -3,16 +3,19 @@
 //! What a function answers is checked here; what CouchDB makes of it is the caller's affair. The
 //! answers are those of CouchDB's query server protocol, whatever language the function is in.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
 use crate::metrics;
-use crate::sandbox::{CallError, ChunkSink, RowSource, Sandbox, erlang_reason, erlang_term};
+use crate::sandbox::{
+    CallError, ChunkSink, NativeFunction, RowSource, Sandbox, erlang_reason, erlang_term,
+};
 
-use super::Ddoc;
 use super::response::{Response, read_json, shown};
 use super::shared_verdicts::SharedVerdicts;
+use super::{Ddoc, Question};
 
 /// Why a function of a design document gave nothing that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +47,9 @@ pub enum Rewritten {
     Invalid,
 }
 
-/// Calls functions in the sandbox; every call blocks.
+const VALIDATION: &str = "validate_doc_update";
+
+/// Calls functions, natively or in the sandbox; every call blocks.
 #[derive(Debug)]
 pub struct Functions {
     sandbox: Sandbox,
@@ -61,6 +66,19 @@ impl Functions {
     #[must_use]
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox
+    }
+
+    /// Whether the filters and `validate_doc_update` of a design document run without an engine,
+    /// whatever they are given; by path. Blocks.
+    #[must_use]
+    pub fn native(&self, ddoc: &Ddoc) -> BTreeMap<String, bool> {
+        let filters = ddoc.body.get("filters").and_then(Value::as_object).into_iter().flatten();
+        let filters = filters.map(|(name, _)| vec!["filters", name]);
+        let paths = filters.chain(ddoc.validates().then(|| vec![VALIDATION]));
+        let is_native = |path: &[&str]| {
+            ddoc.native(path, &self.sandbox).is_some_and(|native| native.is_whole())
+        };
+        paths.map(|path| (path.join("."), is_native(&path))).collect()
     }
 
     /// `shows.{name}`; `document` is `null` or a document, JSON.
@@ -144,7 +162,9 @@ impl Functions {
         documents: Vec<String>,
         [request, asked]: [&str; 2],
     ) -> Result<Vec<bool>, FunctionError> {
-        self.judge(ddoc, &["filters", name], documents, [request, asked])
+        let natively =
+            |native: &NativeFunction, documents: &[String]| native.filter(documents, request);
+        self.judge(ddoc, &["filters", name], documents, [request, asked], natively)
     }
 
     /// Which documents have a row in the view `name`.
@@ -157,43 +177,86 @@ impl Functions {
         name: &str,
         documents: Vec<String>,
     ) -> Result<Vec<bool>, FunctionError> {
-        self.judge(ddoc, &["views", name, "map"], documents, ["{}"; 2])
+        let natively = NativeFunction::filter_by_rows;
+        self.judge(ddoc, &["views", name, "map"], documents, ["{}"; 2], natively)
     }
 
+    /// Asks the function as it runs natively, and from the first document on that it cannot judge
+    /// so, the engine.
     fn judge(
         &self,
         ddoc: &Ddoc,
         path: &[&str],
-        documents: Vec<String>,
+        mut documents: Vec<String>,
         [request, asked]: [&str; 2],
+        natively: impl FnOnce(&NativeFunction, &[String]) -> Vec<bool>,
     ) -> Result<Vec<bool>, FunctionError> {
+        let mut passing = Vec::new();
+        if let Some(native) = ddoc.native(path, &self.sandbox) {
+            let work = || natively(&native, &documents);
+            passing = metrics::timed(&metrics::FILTER_CALLS, &metrics::FILTER_TIME_US, work);
+            documents.drain(..passing.len());
+            if documents.is_empty() {
+                return Ok(passing);
+            }
+        }
         let program = ddoc.program();
         let mut function: Vec<&[u8]> = vec![program.key(), asked.as_bytes()];
         function.extend(path.iter().map(|member| member.as_bytes()));
-        self.verdicts.judge(&function, documents, |documents| {
+        passing.extend(self.verdicts.judge(&function, documents, |documents| {
             let work = || self.sandbox.filter(program, path, documents, request.to_owned());
             Ok(metrics::timed(&metrics::FILTER_CALLS, &metrics::FILTER_TIME_US, work)?)
-        })
+        })?);
+        Ok(passing)
     }
 
-    /// Whether `validate_doc_update` lets documents in: for each `[new, old, user, security]`,
-    /// JSON. After one for which the function does not end it is asked about no other.
+    /// Whether `validate_doc_update` lets documents in. `user` and `security` are JSON. After one
+    /// for which the engine does not end it is asked about no other.
     #[must_use]
     pub fn validate(
         &self,
         ddoc: &Ddoc,
-        documents: Vec<[String; 4]>,
+        questions: &[Question],
+        user: &str,
+        security: &str,
     ) -> Vec<Result<(), FunctionError>> {
-        let calls = documents.into_iter().map(Vec::from).collect();
-        let work = || self.sandbox.call_each(ddoc.program(), &["validate_doc_update"], calls);
         let started = Instant::now();
-        let answers = metrics::timed(&metrics::VALIDATE_CALLS, &metrics::VALIDATE_TIME_US, work);
+        let work = || self.ask_validation(ddoc, questions, [user, security]);
+        let verdicts = metrics::timed(&metrics::VALIDATE_CALLS, &metrics::VALIDATE_TIME_US, work);
         metrics::VALIDATE_TIME.update(started.elapsed().as_secs_f64() * 1000.0);
-        let verdict = |answer: Result<String, CallError>| read_verdict(&read_json(&answer?)?);
-        let verdicts: Vec<_> = answers.into_iter().map(verdict).collect();
         let refused = verdicts.iter().filter(|verdict| verdict.is_err()).count();
         metrics::VALIDATE_REJECTS.add(refused as u64);
         verdicts
+    }
+
+    fn ask_validation(
+        &self,
+        ddoc: &Ddoc,
+        questions: &[Question],
+        [user, security]: [&str; 2],
+    ) -> Vec<Result<(), FunctionError>> {
+        let path = [VALIDATION];
+        let verdicts = match ddoc.native(&path, &self.sandbox) {
+            Some(native) => {
+                let asked = questions.iter().map(|Question { new, old }| [&**new, &**old]);
+                native.validate(asked, user, security)
+            }
+            None => vec![None; questions.len()],
+        };
+        let open = questions.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_none());
+        let calls: Vec<Vec<String>> = open
+            .map(|(Question { new, old }, _)| {
+                vec![new.clone(), old.clone(), user.to_owned(), security.to_owned()]
+            })
+            .collect();
+        let mut answers = self.sandbox.call_each(ddoc.program(), &path, calls).into_iter();
+        verdicts
+            .into_iter()
+            .map(|verdict| match verdict {
+                Some(verdict) => Ok(verdict?),
+                None => read_verdict(&read_json(&answers.next().unwrap_or_else(unanswered)?)?),
+            })
+            .collect()
     }
 
     fn call(
@@ -207,6 +270,10 @@ impl Functions {
         metrics::PROGRAM_ERRORS.add(u64::from(answer.is_err()));
         read_json(&answer?)
     }
+}
+
+fn unanswered() -> Result<String, CallError> {
+    Err(CallError::Aborted("no answer".to_owned()))
 }
 
 /// The members of an answer that begins with `tag`.

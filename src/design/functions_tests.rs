@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::document::{Attachment, Digest, DocId, Document, Encoding, Rev};
 use crate::sandbox::{CallError, Options, PoolOptions, Sandbox};
 
-use super::{Ddoc, FunctionError, Functions, Response, ResponseBody, Rewritten, Updated};
+use super::{Ddoc, FunctionError, Functions, Question, Response, ResponseBody, Rewritten, Updated};
 
 fn functions() -> Functions {
     Functions::new(Sandbox::new(Options::default()).unwrap())
@@ -141,7 +141,8 @@ fn validations_let_in_or_refuse() {
     let validate = |body: &str| {
         let ddoc = ddoc(&json!({"validate_doc_update": format!("function(){{ {body} }}")}));
         let json = || "{}".to_owned();
-        functions().validate(&ddoc, vec![[json(), json(), json(), json()]]).remove(0)
+        let question = Question { new: json(), old: json() };
+        functions().validate(&ddoc, &[question], "{}", "{}").remove(0)
     };
     assert_eq!(validate(""), Ok(()));
     assert_eq!(

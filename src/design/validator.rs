@@ -34,9 +34,6 @@ impl Validator for Functions {
         user: &str,
         security: &str,
     ) -> Vec<Result<(), FunctionError>> {
-        let arguments = |Question { new, old }: &Question| {
-            [new.clone(), old.clone(), user.to_owned(), security.to_owned()]
-        };
-        self.validate(ddoc, questions.iter().map(arguments).collect())
+        self.validate(ddoc, questions, user, security)
     }
 }

@@ -4,8 +4,8 @@
 //! operating system threads they run on. Knows JSON values and source texts, but no documents, no
 //! databases and no HTTP, and relies on nothing else in the crate.
 //!
-//! Invariants: engines run user code only on threads of the [`Pool`], never on the caller's; maps
-//! that need no engine (`native/`) are bounded by counting and run anywhere. Whatever user code
+//! Invariants: engines run user code only on threads of the [`Pool`], never on the caller's; what
+//! needs no engine (`native/`) is bounded by counting and runs anywhere. Whatever user code
 //! does, the caller has an answer within the limits and the pool keeps its number of threads.
 
 #[cfg(any(test, feature = "boa"))]
@@ -58,6 +58,7 @@ mod tests;
 pub use compile::CompileError;
 pub use engine::Limits;
 pub use erlang::{erlang_reason, erlang_term};
+pub use native::NativeFunction;
 pub use pool::{Pool, PoolError, PoolOptions};
 pub use program::{
     CallError, ChunkSink, Code, Emitted, EmittedRow, MapResults, Program, ReduceCall, RowSource,

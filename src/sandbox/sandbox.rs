@@ -18,6 +18,7 @@ use super::engine::{Engine, Limits, engine};
 use super::host::Collate;
 use super::instance::{Instance, Setup};
 use super::instances::{Kept, with_instance};
+use super::native::NativeFunction;
 use super::pool::{Pool, PoolError, PoolOptions};
 use super::program::{CallError, Program};
 use super::stuck::Stuck;
@@ -206,6 +207,25 @@ impl Sandbox {
 
     fn verdicts<T>(&self, use_them: impl FnOnce(&mut Verdicts) -> T) -> T {
         use_them(&mut self.verdicts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A function as it runs without an engine; none where it does not. Blocks as
+    /// [`Self::check_function`] does.
+    ///
+    /// # Errors
+    /// Where that cannot be told now.
+    pub fn native_function(&self, source: &str) -> Result<Option<NativeFunction>, CompileError> {
+        let (given, time) = (source.to_owned(), self.limits().time);
+        let native =
+            self.callers.run(time.saturating_add(GRACE), move || NativeFunction::new(&given))?;
+        match native {
+            None => Ok(None),
+            Some(native) => match self.check_function(source) {
+                Ok(()) => Ok(Some(native)),
+                Err(error) if error.is_about_the_source() => Ok(None),
+                Err(error) => Err(error),
+            },
+        }
     }
 
     /// Does something that needs much stack but no engine.

@@ -1,4 +1,4 @@
-//! Makes a tree of a map function's source, where all of it runs natively.
+//! Makes a tree of a function's source.
 //!
 //! What is not known here is refused, so that the engine runs it: no error is ever told to anyone.
 //! That includes sources that an engine would refuse itself.
@@ -12,7 +12,7 @@ use oxc_span::SourceType;
 
 use super::super::rewrite::to_script;
 use super::super::scan::{TokenKind, tokens};
-use super::tree::{Expression, Function, Map, Slot, Statement};
+use super::tree::{Expression, Function, Slot, Statement, Tree};
 
 /// The parser recurses: this many tokens fit on a thread's stack, whatever they are.
 const TOKENS_MAX: usize = 2000;
@@ -23,15 +23,26 @@ const OPEN_BRACKETS_MAX: usize = 32;
 /// How deep the trees of all functions are together, for the stack on which they run.
 const DEPTH_MAX: usize = 200;
 
-/// Functions of one map, itself among them; the machine has a bit for each.
+/// Functions of one tree, itself among them; the machine has a bit for each.
 const FUNCTIONS_MAX: usize = 32;
 
-/// Variables of one map.
+/// Variables of one tree.
 const SLOTS_MAX: usize = 1000;
 
-/// Compiles a map function; none where the engine must run it. Recurses as deep as the source
-/// does, so it needs a stack of a few megabytes.
-pub(super) fn compile(source: &str) -> Option<Map> {
+/// What of a function must be known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Strictness {
+    /// Everything.
+    #[default]
+    Whole,
+    /// Its statements and names. An expression that is not known is the engine's once it is
+    /// reached. The engine must have found the source to be a function.
+    Partial,
+}
+
+/// Compiles a function; none where the engine must run it. Recurses as deep as the source does,
+/// so it needs a stack of a few megabytes.
+pub(super) fn compile(source: &str, strictness: Strictness) -> Option<Tree> {
     let script = to_script(source);
     if !is_plain(&script) || script.contains("<!--") || script.contains("-->") {
         return None;
@@ -51,10 +62,10 @@ pub(super) fn compile(source: &str) -> Option<Map> {
     if statements.next().is_some() {
         return None;
     }
-    let mut compiler = Compiler::default();
+    let mut compiler = Compiler { strictness, ..Compiler::default() };
     compiler.outermost(&statement.expression)?;
     let functions = compiler.functions.into_iter().collect::<Option<Vec<Function>>>()?;
-    Some(Map { functions, slots: compiler.slots })
+    Some(Tree { functions, slots: compiler.slots, is_whole: !compiler.has_foreign })
 }
 
 /// Whether the parser may have the script, and will find no function in it that waits.
@@ -99,6 +110,15 @@ pub(super) struct Compiler {
     functions: Vec<Option<Function>>,
     slots: usize,
     scopes: Vec<Scope>,
+    strictness: Strictness,
+    /// Whether something is left to the engine.
+    has_foreign: bool,
+    pub at: Place,
+}
+
+/// Where the compiler is in the source.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Place {
     /// Functions around the present place.
     function_depth: usize,
     /// Loops of the present function around the present place.
@@ -128,8 +148,30 @@ impl Compiler {
         .map(|_| ())
     }
 
+    /// Whether expressions may be left to the engine.
+    pub fn is_partial(&self) -> bool {
+        self.strictness == Strictness::Partial
+    }
+
+    /// Compiles an expression, or leaves it to the engine where that is allowed.
+    pub fn or_foreign(
+        &mut self,
+        compile: impl FnOnce(&mut Self) -> Option<Expression>,
+    ) -> Option<Expression> {
+        let (functions, scopes, at) = (self.functions.len(), self.scopes.len(), self.at);
+        let made = compile(self);
+        if made.is_some() || !self.is_partial() {
+            return made;
+        }
+        self.functions.truncate(functions);
+        self.scopes.truncate(scopes);
+        self.at = at;
+        self.has_foreign = true;
+        Some(Expression::Foreign)
+    }
+
     /// Compiles a function that is called before anything that it uses is gone: it stands where
-    /// it is called, or in the body of the map itself.
+    /// it is called, or in the body of the outermost one.
     pub fn function(&mut self, function: &ast::Function<'_>) -> Option<u16> {
         let body = function.body.as_deref()?;
         if function.generator {
@@ -157,10 +199,9 @@ impl Compiler {
         }
         self.functions.push(None);
         self.scopes.push(Scope::default());
-        self.function_depth += 1;
-        let (loops, switches) =
-            (std::mem::take(&mut self.loops), std::mem::take(&mut self.switches));
-        let (depth, deepest) = (std::mem::take(&mut self.depth), std::mem::take(&mut self.deepest));
+        let Place { function_depth, depths, .. } = self.at;
+        let inside = Place { function_depth: function_depth + 1, depths, ..Place::default() };
+        let around = std::mem::replace(&mut self.at, inside);
         let mut made = Function::default();
         for parameter in &parameters.items {
             let plain = parameter.initializer.is_none() && !parameter.optional;
@@ -178,9 +219,7 @@ impl Compiler {
                 self.body(&mut made, &body.statements)?;
             }
         }
-        self.depths += self.deepest;
-        (self.loops, self.switches, self.depth, self.deepest) = (loops, switches, depth, deepest);
-        self.function_depth -= 1;
+        self.at = Place { depths: self.at.depths + self.at.deepest, ..around };
         self.scopes.pop();
         *self.functions.get_mut(id)? = Some(made);
         u16::try_from(id).ok()
@@ -201,8 +240,9 @@ impl Compiler {
         let mut declared = Vec::new();
         for statement in statements {
             if let ast::Statement::FunctionDeclaration(function) = statement {
-                // Only what the map itself declares lives as long as the frame.
-                let name = function.id.as_ref().filter(|_| self.function_depth == 1)?.name.as_str();
+                // Only what the outermost function declares lives as long as the frame.
+                let name =
+                    function.id.as_ref().filter(|_| self.at.function_depth == 1)?.name.as_str();
                 let slot = match self.scopes.last()?.names.get(name) {
                     Some(Binding::Variable(slot)) => *slot,
                     Some(_) => return None,
@@ -282,20 +322,19 @@ impl Compiler {
 
     /// Compiles something that is nested.
     pub fn nested<T>(&mut self, compile: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
-        self.depth += 1;
-        self.deepest = self.deepest.max(self.depth);
-        if self.depths + self.deepest > DEPTH_MAX {
+        self.at.depth += 1;
+        self.at.deepest = self.at.deepest.max(self.at.depth);
+        if self.at.depths + self.at.deepest > DEPTH_MAX {
             return None;
         }
         let made = compile(self);
-        self.depth -= 1;
+        self.at.depth -= 1;
         made
     }
 
-    /// Whether the present place is in the map's own body, in no block or loop.
+    /// Whether the present place is in the outermost function's own body, in no block or loop.
     pub fn is_outermost(&self) -> bool {
-        // Of the function's own name, the map's parameters, and nothing else.
-        self.function_depth == 1 && self.depth <= 1 && self.loops == 0
+        self.at.function_depth == 1 && self.at.depth <= 1 && self.at.loops == 0
     }
 
     /// Compiles a value that may be a function, which then stands where it is passed on to be
@@ -304,13 +343,15 @@ impl Compiler {
         &mut self,
         expression: &ast::Expression<'_>,
     ) -> Option<Expression> {
-        Some(Expression::Function(match expression {
-            ast::Expression::FunctionExpression(function) if function.id.is_none() => {
-                self.function(function)?
-            }
-            ast::Expression::ArrowFunctionExpression(arrow) => self.arrow(arrow)?,
-            other => return self.expression(other),
-        }))
+        self.or_foreign(|this| {
+            Some(Expression::Function(match expression {
+                ast::Expression::FunctionExpression(function) if function.id.is_none() => {
+                    this.function(function)?
+                }
+                ast::Expression::ArrowFunctionExpression(arrow) => this.arrow(arrow)?,
+                other => return this.expression(other),
+            }))
+        })
     }
 }
 

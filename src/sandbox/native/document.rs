@@ -1,4 +1,4 @@
-//! A document's JSON as a row of nodes, made in one pass over its text.
+//! The JSON of a document, or of several values, as a row of nodes, made in one pass over the text.
 //!
 //! Values stay in the text until somebody asks for them. The text is the server's own, so it is
 //! JSON; where it is something that JavaScript sees in an odd way (half a surrogate pair, deep
@@ -49,6 +49,45 @@ pub(super) struct Document<'a> {
     nodes: &'a [Node],
 }
 
+/// Values that a function is given, read one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    text: String,
+    nodes: Vec<Node>,
+}
+
+impl Values {
+    /// Reads one more: an object or null. None where the engine must do it.
+    pub fn add(&mut self, text: &str) -> Option<NodeId> {
+        if text.len() > TEXT_BYTES_MAX {
+            return None;
+        }
+        let root = self.nodes.len();
+        let mut reader = Reader { bytes: &[], at: self.text.len(), nodes: &mut self.nodes };
+        self.text.push_str(text);
+        reader.bytes = self.text.as_bytes();
+        reader.whole()?;
+        let is_known = matches!(self.nodes.get(root)?.kind, Kind::Object | Kind::Null);
+        is_known.then(|| u32::try_from(root).ok()).flatten()
+    }
+
+    /// How far it goes.
+    pub fn end(&self) -> (usize, usize) {
+        (self.text.len(), self.nodes.len())
+    }
+
+    /// Forgets what was added after an end.
+    pub fn truncate(&mut self, (text, nodes): (usize, usize)) {
+        self.text.truncate(text);
+        self.nodes.truncate(nodes);
+    }
+
+    /// All values.
+    pub fn document(&self) -> Document<'_> {
+        Document { text: &self.text, nodes: &self.nodes }
+    }
+}
+
 /// A member of an object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
@@ -70,9 +109,7 @@ impl<'a> Document<'a> {
             return None;
         }
         let mut reader = Reader { bytes: text.as_bytes(), at: 0, nodes };
-        reader.value(0)?;
-        reader.skip_space();
-        (reader.at == text.len()).then_some(())?;
+        reader.whole()?;
         Some(Self { text, nodes })
     }
 
@@ -225,6 +262,13 @@ struct Reader<'a, 'n> {
 }
 
 impl Reader<'_, '_> {
+    /// Reads a value and nothing after it.
+    fn whole(&mut self) -> Option<()> {
+        self.value(0)?;
+        self.skip_space();
+        (self.at == self.bytes.len()).then_some(())
+    }
+
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }

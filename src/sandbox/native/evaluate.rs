@@ -131,6 +131,7 @@ impl<'a> Machine<'a> {
             Expression::Test(..) | Expression::Split(..) | Expression::Replace(..) => {
                 self.match_pattern(expression)
             }
+            // `Foreign`; the others are known to `evaluate`.
             _ => Err(Stop::Engine),
         }
     }

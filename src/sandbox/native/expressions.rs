@@ -12,7 +12,7 @@ use super::tree::{
 
 impl Compiler {
     pub fn expression(&mut self, expression: &ast::Expression<'_>) -> Option<Expression> {
-        self.nested(|this| this.expression_inside(expression))
+        self.or_foreign(|this| this.nested(|this| this.expression_inside(expression)))
     }
 
     fn expression_inside(&mut self, expression: &ast::Expression<'_>) -> Option<Expression> {

@@ -1,14 +1,16 @@
-//! Random documents and map functions, made of a row of choices.
+//! Random documents and functions, made of a row of choices.
 
 /// Numbers that decide; when they are used up everything ends soon.
 pub(super) struct Choices<'a> {
     numbers: std::slice::Iter<'a, u16>,
     depth: usize,
+    /// Whether functions throw.
+    throws: bool,
 }
 
 impl<'a> Choices<'a> {
     pub fn new(numbers: &'a [u16]) -> Self {
-        Self { numbers: numbers.iter(), depth: 0 }
+        Self { numbers: numbers.iter(), depth: 0, throws: false }
     }
 
     fn below(&mut self, count: usize) -> usize {
@@ -186,6 +188,56 @@ pub(super) fn function(choices: &mut Choices<'_>) -> String {
     }
 }
 
+/// A filter function.
+pub(super) fn filter(choices: &mut Choices<'_>) -> String {
+    let (mut body, count) = (String::new(), choices.below(4));
+    for _ in 0..count {
+        body += &statement(choices);
+    }
+    let begin = choices.pick(&[
+        "function(doc, req) { var a = req.query.n, b = req.userCtx.roles, c = req.query;",
+        "(doc, req) => { var a = req, b = [1], c = {x: 2};",
+        "function(doc, req) { 'use strict'; let a = req.userCtx, b = req.query.list, c = {};",
+    ]);
+    format!("{begin} {body} return {}; }}", expression(choices))
+}
+
+/// A validation function.
+pub(super) fn validation(choices: &mut Choices<'_>) -> String {
+    choices.throws = true;
+    let (mut body, count) = (String::new(), 1 + choices.below(5));
+    for _ in 0..count {
+        body += &statement(choices);
+    }
+    let begin = choices.pick(&[
+        "function(doc, old, user, sec) { var a = old, b = user.roles, c = sec;",
+        "function(doc, old, user, sec) { var a = old && old.n, b = [doc.text], c = {x: doc.o};",
+        "function(doc, old, user, sec) { 'use strict'; let a = 1, b = sec.admins.names, c = user;",
+        "(doc, old, user) => { let a = user.name, b = old ? old.tags : [], c = {};",
+    ]);
+    let inner = choices.pick(&[
+        "function f(a, x) { if (!a) throw({forbidden: x}); }",
+        "function f(a, x) { S if (a == x) throw({unauthorized: x}); return E; }",
+        "var f = function(x) { S throw({forbidden: 'no ' + x}); };",
+        "",
+    ]);
+    let inner = filled(inner, choices);
+    format!("{begin} {inner} {body} }}")
+}
+
+const THROWS: [&str; 10] = [
+    "throw({forbidden: E});",
+    "throw({unauthorized: E});",
+    "if (E) throw({forbidden: E});",
+    "if (E) throw({forbidden: 'no ' + E});",
+    "if (E) throw({unauthorized: E}); else S",
+    "if (doc.n !== (old && old.n)) throw({forbidden: {n: E}});",
+    "throw {forbidden: E, x: E};",
+    "throw E;",
+    "f(E, E);",
+    "if (b.indexOf('_admin') < 0) { throw({'forbidden': E}); }",
+];
+
 /// Statements; `S`, `E` and `N` stand for a statement, an expression and a name.
 const STATEMENTS: [&str; 28] = [
     "emit(E, E);",
@@ -222,7 +274,8 @@ fn statement(choices: &mut Choices<'_>) -> String {
     if choices.is_deep() {
         return filled("emit(E, E);", choices);
     }
-    let form = choices.pick(&STATEMENTS);
+    let throws = choices.throws && choices.below(3) == 0;
+    let form = if throws { choices.pick(&THROWS) } else { choices.pick(&STATEMENTS) };
     choices.deeper(|choices| filled(form, choices))
 }
 

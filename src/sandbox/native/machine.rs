@@ -1,4 +1,4 @@
-//! Runs a map function over one document: its statements, and the functions inside of it.
+//! Runs a function over one document: its statements, and the functions inside of it.
 //!
 //! Every loop, call and copied text takes from a budget of steps; when that is used up the engine
 //! runs the function, under its own limits. Depth is bounded by that of the source, for no function
@@ -9,7 +9,7 @@ use bumpalo::collections::Vec as ArenaVec;
 
 use super::document::{Cursor, Document};
 use super::number::Digits;
-use super::tree::{ForEach, Function, Map, Slot, Statement, Switch};
+use super::tree::{ForEach, Function, Slot, Statement, Switch, Tree};
 use super::value::{Answer, Stop, Value};
 
 /// What one function may do to one document.
@@ -29,7 +29,7 @@ pub(super) enum Flow {
 
 /// One run.
 pub(super) struct Machine<'a> {
-    pub map: &'a Map,
+    pub tree: &'a Tree,
     pub document: Document<'a>,
     pub arena: &'a Bump,
     pub cursor: Cursor,
@@ -40,6 +40,8 @@ pub(super) struct Machine<'a> {
     pub lines: ArenaVec<'a, &'a str>,
     /// The message of the `TypeError` that was thrown.
     pub thrown: Option<String>,
+    /// What the function threw itself.
+    pub refusal: Option<Value<'a>>,
     frame: ArenaVec<'a, Value<'a>>,
     /// The functions that are running, a bit each.
     active: u64,
@@ -51,9 +53,9 @@ pub(super) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    pub fn new(map: &'a Map, document: Document<'a>, arena: &'a Bump) -> Self {
+    pub fn new(tree: &'a Tree, document: Document<'a>, arena: &'a Bump) -> Self {
         Self {
-            map,
+            tree,
             document,
             arena,
             cursor: Cursor::default(),
@@ -61,7 +63,8 @@ impl<'a> Machine<'a> {
             emitted: ArenaVec::new_in(arena),
             lines: ArenaVec::new_in(arena),
             thrown: None,
-            frame: bumpalo::vec![in arena; Value::Undefined; map.slots],
+            refusal: None,
+            frame: bumpalo::vec![in arena; Value::Undefined; tree.slots],
             active: 0,
             returned: Value::Undefined,
             steps: STEPS_MAX,
@@ -69,9 +72,9 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Runs the map.
-    pub fn run(&mut self) -> Answer<()> {
-        self.call(0, &[Value::DocumentObject(Document::ROOT)]).map(|_| ())
+    /// Runs the function itself.
+    pub fn run(&mut self, arguments: &[Value<'a>]) -> Answer<Value<'a>> {
+        self.call(0, arguments)
     }
 
     /// Takes a step.
@@ -131,8 +134,8 @@ impl<'a> Machine<'a> {
     /// Calls a function.
     pub fn call(&mut self, id: u16, arguments: &[Value<'a>]) -> Answer<Value<'a>> {
         self.step()?;
-        let map = self.map;
-        let function: &'a Function = map.functions.get(usize::from(id)).ok_or(Stop::Engine)?;
+        let tree = self.tree;
+        let function: &'a Function = tree.functions.get(usize::from(id)).ok_or(Stop::Engine)?;
         let bit = 1 << id;
         if self.active & bit != 0 {
             return Err(Stop::Engine);
@@ -224,6 +227,10 @@ impl<'a> Machine<'a> {
                     None => Value::Undefined,
                 };
                 return Ok(Flow::Return);
+            }
+            Statement::Throw(value) => {
+                self.refusal = Some(self.evaluate(value)?);
+                return Err(Stop::Thrown);
             }
             Statement::Break => return Ok(Flow::Break),
             Statement::Continue => return Ok(Flow::Continue),

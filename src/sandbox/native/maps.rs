@@ -7,13 +7,13 @@ use bumpalo::Bump;
 
 use super::super::host::LogLines;
 use super::super::program::{Emitted, EmittedRow, MapResults};
-use super::compile::compile;
+use super::compile::{Strictness, compile};
 use super::document::{Document, Kind, Node};
 use super::json::Writer;
 use super::machine::Machine;
 use super::number::Digits;
-use super::tree::Map;
-use super::value::{Answer, Stop};
+use super::tree::Tree;
+use super::value::{Answer, Stop, Value};
 
 /// What the rows of one document may take; the engine knows what to do about more.
 const DOCUMENT_BYTES_MAX: usize = 4 << 20;
@@ -23,12 +23,12 @@ const BATCH_BYTES_MAX: usize = 32 << 20;
 
 /// When so many documents have taken too many steps the engine gets them all: trying costs more
 /// than it saves.
-const EXHAUSTED_MAX: u32 = 8;
+pub(super) const EXHAUSTED_MAX: u32 = 8;
 
 /// The maps of one program.
 #[derive(Debug)]
 pub(in super::super) struct NativeMaps {
-    maps: Vec<Map>,
+    maps: Vec<Tree>,
     /// How many documents took too many steps.
     exhausted: AtomicU32,
 }
@@ -37,7 +37,8 @@ impl NativeMaps {
     /// Compiles maps; none where one of them is the engine's. They share its globals there, so
     /// that what one does to these is seen by all. Needs a stack of a few megabytes.
     pub fn new(sources: &[String]) -> Option<Self> {
-        let maps = sources.iter().map(|source| compile(source)).collect::<Option<Vec<Map>>>()?;
+        let compile = |source: &String| compile(source, Strictness::Whole);
+        let maps = sources.iter().map(compile).collect::<Option<Vec<Tree>>>()?;
         (!maps.is_empty()).then_some(Self { maps, exhausted: AtomicU32::default() })
     }
 
@@ -89,10 +90,10 @@ impl NativeMaps {
         let mut emitted = Vec::with_capacity(self.maps.len());
         for map in &self.maps {
             let mut machine = Machine::new(map, document, arena);
-            let ran = machine.run();
+            let ran = machine.run(&[Value::DocumentObject(Document::ROOT)]);
             logged.extend(machine.lines.iter().map(|line| (*line).to_owned()));
             emitted.push(match (ran, machine.thrown.take()) {
-                (Ok(()), _) => Emitted::Rows(write_rows(&machine, out)?),
+                (Ok(_), _) => Emitted::Rows(write_rows(&machine, out)?),
                 (Err(Stop::Thrown), Some(message)) => {
                     let id = match document.member(Document::ROOT, "_id") {
                         None => "undefined",

@@ -1,8 +1,8 @@
-//! Map functions without an engine.
+//! Functions without an engine: maps, filters and `validate_doc_update`.
 //!
-//! Most maps read members, compare them and emit. Such a function is compiled to a tree that runs
-//! over the document's text, in a fraction of the time. What it answers is what the engine would:
-//! a source with anything that is not known here is not compiled, and where a value of a document
+//! Most of them read members, compare them, and emit, return or throw. Such a function is compiled
+//! to a tree that runs over the document's text, in a fraction of the time. What it answers is what
+//! the engine would: where a source has something that is not known here, or a value of a document
 //! takes a way that is not, the document is left to the engine. Nothing is ever approximate.
 //!
 //! Pure and synchronous. Runs on any thread: steps, memory and depth are bounded, and no function
@@ -12,6 +12,7 @@ mod compile;
 mod document;
 mod evaluate;
 mod expressions;
+mod functions;
 mod inherited;
 mod json;
 mod machine;
@@ -26,8 +27,11 @@ mod tree;
 mod value;
 
 #[cfg(test)]
+mod functions_tests;
+#[cfg(test)]
 mod grammar;
 #[cfg(test)]
 mod tests;
 
+pub use functions::NativeFunction;
 pub(super) use maps::NativeMaps;

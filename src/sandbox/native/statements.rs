@@ -63,12 +63,15 @@ impl Compiler {
                 Some(value) => Some(self.expression(value)?),
                 None => None,
             }),
+            ast::Statement::ThrowStatement(one) if self.is_partial() => {
+                Statement::Throw(self.expression(&one.argument)?)
+            }
             ast::Statement::BreakStatement(one)
-                if one.label.is_none() && self.loops + self.switches > 0 =>
+                if one.label.is_none() && self.at.loops + self.at.switches > 0 =>
             {
                 Statement::Break
             }
-            ast::Statement::ContinueStatement(one) if one.label.is_none() && self.loops > 0 => {
+            ast::Statement::ContinueStatement(one) if one.label.is_none() && self.at.loops > 0 => {
                 Statement::Continue
             }
             _ => return None,
@@ -103,9 +106,9 @@ impl Compiler {
     }
 
     fn loop_body(&mut self, statement: &ast::Statement<'_>) -> Option<Statement> {
-        self.loops += 1;
+        self.at.loops += 1;
         let body = self.one(statement);
-        self.loops -= 1;
+        self.at.loops -= 1;
         body
     }
 
@@ -154,9 +157,9 @@ impl Compiler {
             Some(ast::ForStatementInit::VariableDeclaration(declaration)) => {
                 lexical = self.declare_lexical(declaration)?;
                 // What it begins with is no place for functions that are kept.
-                self.loops += 1;
+                self.at.loops += 1;
                 self.declaration(declaration, &mut begin)?;
-                self.loops -= 1;
+                self.at.loops -= 1;
             }
             Some(other) => {
                 begin.push(Statement::Expression(self.expression(other.as_expression()?)?));
@@ -200,7 +203,7 @@ impl Compiler {
 
     fn switch(&mut self, one: &ast::SwitchStatement<'_>) -> Option<Statement> {
         let value = self.expression(&one.discriminant)?;
-        self.switches += 1;
+        self.at.switches += 1;
         let (mut cases, mut body) = (Vec::new(), Vec::new());
         for case in &one.cases {
             if self.scoped(|this| this.lexical(&case.consequent))?.is_empty() {
@@ -216,7 +219,7 @@ impl Compiler {
                 return None;
             }
         }
-        self.switches -= 1;
+        self.at.switches -= 1;
         let is_single = cases.iter().filter(|(test, _)| test.is_none()).count() <= 1;
         is_single.then(|| Statement::Switch(Box::new(Switch { value, cases, body })))
     }

@@ -18,9 +18,9 @@ use super::super::instance::{Instance, Setup};
 use super::super::javascript::JavaScript;
 use super::super::program::{Code, Emitted, MapResults, Program};
 use super::super::{Options, Sandbox};
-use super::NativeMaps;
 use super::grammar::{Choices, document, function};
 use super::inherited::{OF_ALL, OF_SOME};
+use super::{NativeFunction, NativeMaps};
 
 /// Nobody waits for the engine.
 struct Unwatched;
@@ -49,7 +49,7 @@ impl<S: Subscriber> Layer<S> for Lines {
 }
 
 /// What `run` gives, and what it logs.
-fn logged<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
+pub(super) fn logged<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::registry().with(lines.clone());
     let answer = tracing::subscriber::with_default(subscriber, run);
@@ -58,6 +58,13 @@ fn logged<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
 
 /// What the engine makes of documents; none where it does not take the source.
 fn in_engine(source: &str, documents: &[String]) -> Option<MapResults> {
+    let code = Code::Maps { sources: vec![source.to_owned()], modules: None };
+    let (mut program, clock) = program(&code)?;
+    Some(program.map(documents, &clock).unwrap())
+}
+
+/// A program in the engine; none where it does not take it.
+pub(super) fn program(code: &Code) -> Option<(JavaScript, Rc<Clock>)> {
     let clock = Rc::new(Clock::new(Duration::from_mins(1), Arc::new(Unwatched)));
     let setup = Setup {
         engine: engine(),
@@ -65,9 +72,7 @@ fn in_engine(source: &str, documents: &[String]) -> Option<MapResults> {
         collate: str::cmp,
         kept: Arc::default(),
     };
-    let code = Code::Maps { sources: vec![source.to_owned()], modules: None };
-    let mut program = JavaScript::new(&code, &setup, &clock).ok()?;
-    Some(program.map(documents, &clock).unwrap())
+    Some((JavaScript::new(code, &setup, &clock).ok()?, clock))
 }
 
 /// How many documents a function maps natively, having checked that the engine agrees; none where
@@ -94,7 +99,7 @@ fn check(source: &str, documents: &[String]) -> Option<usize> {
 }
 
 /// Documents that maps are tried on.
-fn documents() -> Vec<String> {
+pub(super) fn documents() -> Vec<String> {
     [
         r#"{"_id":"a","_rev":"1-a"}"#,
         r#"{"_id":"b","type":"post","author":"jan","date":"2020-01-02","score":1.5,"tags":["x","y","x"],"n":3}"#,
@@ -386,8 +391,12 @@ fn deep_sources_fit_on_a_small_stack() {
     sources.push(format!("function(doc){{ {} }}", "for (;;)".repeat(400)));
     let run = move || {
         for source in sources {
+            let documents = ["{\"_id\":\"a\"}".to_owned()];
+            if let Some(native) = NativeFunction::new(&source) {
+                let _ = native.filter_by_rows(&documents);
+            }
             if let Some(native) = NativeMaps::new(&[source]) {
-                native.map(&["{\"_id\":\"a\"}".to_owned()]);
+                native.map(&documents);
             }
         }
     };
@@ -395,7 +404,7 @@ fn deep_sources_fit_on_a_small_stack() {
     thread.join().unwrap();
 }
 
-fn config() -> ProptestConfig {
+pub(super) fn config() -> ProptestConfig {
     ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() }
 }
 

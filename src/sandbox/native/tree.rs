@@ -1,7 +1,7 @@
 //! The form in which a native function is run: what is left of its source once names are places
 //! in a frame and everything that is not run natively has been refused.
 //!
-//! All functions of one map share one frame: none is ever entered twice at a time, and closures
+//! All functions of one tree share one frame: none is ever entered twice at a time, and closures
 //! are called only while what they close over is alive, so each variable needs one place.
 
 use super::inherited::Inherited;
@@ -17,13 +17,15 @@ pub(super) struct Name {
     pub inherited: Inherited,
 }
 
-/// A map function.
+/// A function with those inside of it.
 #[derive(Debug)]
-pub(super) struct Map {
-    /// The map itself is the first; the others are those inside of it.
+pub(super) struct Tree {
+    /// The function itself is the first; the others are those inside of it.
     pub functions: Vec<Function>,
     /// How many variables all functions have together.
     pub slots: usize,
+    /// Whether nothing in it is left to the engine.
+    pub is_whole: bool,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +56,7 @@ pub(super) enum Statement {
     ForOf(Box<ForEach>),
     Switch(Box<Switch>),
     Return(Option<Expression>),
+    Throw(Expression),
     Break,
     Continue,
 }
@@ -121,6 +124,8 @@ pub(super) enum Expression {
     Split(Box<(Expression, Pattern)>),
     /// `text.replace(/pattern/, replacement)`
     Replace(Box<(Expression, Pattern, Expression)>),
+    /// Something that only the engine knows.
+    Foreign,
 }
 
 #[derive(Debug)]

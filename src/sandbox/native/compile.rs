@@ -113,6 +113,8 @@ pub(super) struct Compiler {
     strictness: Strictness,
     /// Whether something is left to the engine.
     has_foreign: bool,
+    /// Regular expressions that only test.
+    pub regulars: usize,
     pub at: Place,
 }
 

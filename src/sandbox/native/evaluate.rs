@@ -8,6 +8,9 @@ use super::pattern::Pattern;
 use super::tree::{Assign, BinaryOperator, Expression, Name, Target, UnaryOperator, Update};
 use super::value::{Answer, Array, Object, Stop, Value};
 
+/// How many texts are as long to go through as one that a regular expression goes through.
+const STEPS_OF_REGULAR: usize = 16;
+
 impl<'a> Machine<'a> {
     pub fn evaluate(&mut self, expression: &'a Expression) -> Answer<Value<'a>> {
         match expression {
@@ -128,9 +131,10 @@ impl<'a> Machine<'a> {
                 let arguments = self.arguments(arguments)?;
                 self.builtin(*builtin, &arguments)
             }
-            Expression::Test(..) | Expression::Split(..) | Expression::Replace(..) => {
-                self.match_pattern(expression)
-            }
+            Expression::Test(..)
+            | Expression::Matches(..)
+            | Expression::Split(..)
+            | Expression::Replace(..) => self.match_pattern(expression),
             // `Foreign`; the others are known to `evaluate`.
             _ => Err(Stop::Engine),
         }
@@ -143,6 +147,12 @@ impl<'a> Machine<'a> {
                 let text = self.evaluate(text)?.text_in(self.arena)?;
                 self.charge(text.len())?;
                 Ok(Value::Bool(pattern.is_in(text)))
+            }
+            Expression::Matches(test) => {
+                let (regular, text) = &**test;
+                let text = self.evaluate(text)?.text_in(self.arena)?;
+                self.charge(STEPS_OF_REGULAR * text.len())?;
+                regular.is_in(text).map(Value::Bool)
             }
             Expression::Split(split) => {
                 let (text, pattern) = &**split;

@@ -5,10 +5,14 @@ use oxc_ast::ast;
 use super::compile::{Binding, Compiler};
 use super::inherited::Inherited;
 use super::pattern::Pattern;
+use super::regular::Regular;
 use super::tree::{
     Assign, BinaryOperator, Builtin, Expression, Method, MethodCall, Name, Target, UnaryOperator,
     Update,
 };
+
+/// Regular expressions of one tree: each keeps some memory.
+const REGULARS_MAX: usize = 16;
 
 impl Compiler {
     pub fn expression(&mut self, expression: &ast::Expression<'_>) -> Option<Expression> {
@@ -211,10 +215,7 @@ impl Compiler {
             return Some(Expression::Builtin(builtin, self.plain_arguments(call)?));
         }
         if let ast::Expression::RegExpLiteral(literal) = &member.object {
-            let pattern = pattern(literal)?;
-            let [argument] = call.arguments.as_slice() else { return None };
-            let text = self.expression(argument.as_expression()?)?;
-            return (method == "test").then(|| Expression::Test(Box::new((pattern, text))));
+            return self.test(literal, call).filter(|_| method == "test");
         }
         let receiver = self.expression(&member.object)?;
         let literal = call.arguments.first().and_then(|argument| match argument {
@@ -238,6 +239,25 @@ impl Compiler {
             arguments.map(|argument| self.expression_or_function(argument.as_expression()?));
         let arguments = arguments.collect::<Option<_>>()?;
         Some(Expression::Method(Box::new(MethodCall { receiver, method, arguments })))
+    }
+
+    fn test(
+        &mut self,
+        literal: &ast::RegExpLiteral<'_>,
+        call: &ast::CallExpression<'_>,
+    ) -> Option<Expression> {
+        let [argument] = call.arguments.as_slice() else { return None };
+        let text = self.expression(argument.as_expression()?)?;
+        if let Some(pattern) = pattern(literal) {
+            return Some(Expression::Test(Box::new((pattern, text))));
+        }
+        self.regulars += 1;
+        if self.regulars > REGULARS_MAX {
+            return None;
+        }
+        let (source, flags) = (&literal.regex.pattern.text, literal.regex.flags.to_string());
+        let regular = Regular::new(source.as_str(), &flags)?;
+        Some(Expression::Matches(Box::new((regular, text))))
     }
 
     fn plain_arguments(&mut self, call: &ast::CallExpression<'_>) -> Option<Vec<Expression>> {

@@ -328,7 +328,7 @@ const VALUES: [&str; 26] = [
     "doc.missing",
 ];
 
-const EXPRESSIONS: [&str; 30] = [
+const EXPRESSIONS: [&str; 36] = [
     "E.N",
     "E[E]",
     "(E + E)",
@@ -353,6 +353,12 @@ const EXPRESSIONS: [&str; 30] = [
     "/\\W/.test(E)",
     "/[a-z]/i.test(E)",
     "/^a/.test(E)",
+    "/^\\w+$/.test(E)",
+    "/^(word|x|[^a-z\\s]{2,})/i.test(E)",
+    "/\\b[ab1].?$/.test(E)",
+    "/^-?\\d+(\\.\\d*)?$/.test(E)",
+    "/a(?=b)|x,/.test(E)",
+    "/^[\\S]*\\s\\W/.test(E)",
     "E.map(x => E)",
     "E.filter((x, i) => E)",
     "E.some(function(x) { return E; })",

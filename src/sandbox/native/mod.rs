@@ -21,6 +21,7 @@ mod members;
 mod methods;
 mod number;
 mod pattern;
+mod regular;
 mod statements;
 mod text;
 mod tree;

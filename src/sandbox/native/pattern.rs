@@ -1,5 +1,5 @@
-//! The regular expressions that run natively: one class of characters, once or several times
-//! (`/\W+/`, `/[,;]/g`, `/\s+/`). Everything else is the engine's.
+//! The regular expressions that find: one class of characters, once or several times (`/\W+/`,
+//! `/[,;]/g`, `/\s+/`).
 
 use super::text::is_space;
 use super::value::{Answer, Stop};
@@ -16,7 +16,7 @@ pub(super) struct Pattern {
 
 /// Which characters beyond ASCII a class has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Others {
+pub(super) enum Others {
     None,
     All,
     Spaces,
@@ -52,15 +52,15 @@ impl Others {
 }
 
 /// A set of characters.
-struct Class {
-    ascii: [bool; 128],
-    others: Others,
+pub(super) struct Class {
+    pub ascii: [bool; 128],
+    pub others: Others,
 }
 
 impl Class {
     const EMPTY: Self = Self { ascii: [false; 128], others: Others::None };
 
-    fn of(others: Others, has: impl Fn(char) -> bool) -> Self {
+    pub fn of(others: Others, has: impl Fn(char) -> bool) -> Self {
         let mut class = Self { ascii: [false; 128], others };
         class.add(has);
         class
@@ -72,7 +72,7 @@ impl Class {
         }
     }
 
-    fn not(mut self) -> Self {
+    pub fn not(mut self) -> Self {
         for member in &mut self.ascii {
             *member = !*member;
         }
@@ -86,7 +86,7 @@ impl Class {
         self.others = self.others.or(other.others);
     }
 
-    fn ignore_case(&mut self) {
+    pub fn ignore_case(&mut self) {
         let before = self.ascii;
         let had = |code: u8| before.get(usize::from(code)).is_some_and(|had| *had);
         for (code, member) in (0u8..).zip(&mut self.ascii) {
@@ -95,7 +95,7 @@ impl Class {
     }
 
     /// What a letter after a backslash stands for.
-    fn of_escape(letter: char) -> Option<Self> {
+    pub fn of_escape(letter: char) -> Option<Self> {
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         Some(match letter {
             'w' => Self::of(Others::None, is_word),
@@ -191,12 +191,12 @@ impl Pattern {
     }
 }
 
-fn is_special(character: char) -> bool {
+pub(super) fn is_special(character: char) -> bool {
     "^$\\.*+?()[]{}|/".contains(character)
 }
 
 /// What stands between the brackets of a class.
-fn class_of(inside: &str) -> Option<Class> {
+pub(super) fn class_of(inside: &str) -> Option<Class> {
     let mut class = Class::EMPTY;
     let mut characters = inside.chars().peekable();
     while let Some(first) = characters.next() {
@@ -207,8 +207,10 @@ fn class_of(inside: &str) -> Option<Class> {
                     character
                 } else {
                     class.include(&Class::of_escape(letter)?);
-                    // A range from a class would be something odd.
-                    (characters.peek() != Some(&'-')).then_some(())?;
+                    // A range from a class would be something odd; a dash at the end is one.
+                    let mut ahead = characters.clone();
+                    let is_range = ahead.next() == Some('-') && ahead.next().is_some();
+                    (!is_range).then_some(())?;
                     continue;
                 }
             }

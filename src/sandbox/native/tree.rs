@@ -6,6 +6,7 @@
 
 use super::inherited::Inherited;
 use super::pattern::Pattern;
+use super::regular::Regular;
 
 /// The place of a variable in the frame.
 pub(super) type Slot = u16;
@@ -120,6 +121,8 @@ pub(super) enum Expression {
     Builtin(Builtin, Vec<Expression>),
     /// `/pattern/.test(text)`
     Test(Box<(Pattern, Expression)>),
+    /// The same with an expression that only tests.
+    Matches(Box<(Regular, Expression)>),
     /// `text.split(/pattern/)`
     Split(Box<(Expression, Pattern)>),
     /// `text.replace(/pattern/, replacement)`

@@ -37,6 +37,9 @@ pub struct Options {
     pub lists: PoolOptions,
     /// Threads that run everything else.
     pub callers: PoolOptions,
+    /// What a step is granted beyond its time limit before its thread is given up: the engine's
+    /// own limit should strike first, for only it gives the thread back.
+    pub grace: Duration,
 }
 
 impl Default for Options {
@@ -58,6 +61,7 @@ impl Default for Options {
             },
             lists: PoolOptions { threads: callers / 2, ..PoolOptions::default() },
             callers: PoolOptions { threads: callers, ..PoolOptions::default() },
+            grace: Duration::from_millis(500),
         }
     }
 }
@@ -79,6 +83,7 @@ pub struct Sandbox {
     builders: Pool,
     lists: Pool,
     callers: Pool,
+    grace: Duration,
     kept: Arc<Kept>,
     stuck: Arc<Stuck>,
     verdicts: Mutex<Verdicts>,
@@ -89,10 +94,6 @@ impl fmt::Debug for Sandbox {
         f.debug_struct("Sandbox").field("limits", &self.limits()).finish_non_exhaustive()
     }
 }
-
-/// What the pool grants a step beyond its time limit: the engine's own limit should strike first,
-/// for only it gives the thread back.
-const GRACE: Duration = Duration::from_millis(500);
 
 impl Sandbox {
     /// Starts the threads; an error is the operating system's.
@@ -110,6 +111,7 @@ impl Sandbox {
             builders: Pool::new(options.builders)?,
             lists: Pool::new(options.lists)?,
             callers: Pool::new(options.callers)?,
+            grace: options.grace,
             kept: Arc::default(),
             stuck: Arc::default(),
             verdicts: Mutex::default(),
@@ -172,7 +174,7 @@ impl Sandbox {
         let Some((run, running)) = self.stuck.begin(key.0) else {
             return Err(CompileError::TimedOut);
         };
-        let answer = self.callers.run(limits.time.saturating_add(GRACE), move || {
+        let answer = self.callers.run(limits.time.saturating_add(self.grace), move || {
             let _running = running;
             check(engine, &source, &limits)
         });
@@ -194,7 +196,7 @@ impl Sandbox {
     ) -> Result<(), CompileError> {
         let time = self.limits().time;
         let (module, export) = (module.clone(), export.map(str::to_owned));
-        let answer = self.callers.run_in_steps(time + GRACE, move |progress| {
+        let answer = self.callers.run_in_steps(time.saturating_add(self.grace), move |progress| {
             wasm::check(&module, export.as_deref(), &Clock::new(time, progress))
         });
         match answer {
@@ -216,8 +218,9 @@ impl Sandbox {
     /// Where that cannot be told now.
     pub fn native_function(&self, source: &str) -> Result<Option<NativeFunction>, CompileError> {
         let (given, time) = (source.to_owned(), self.limits().time);
-        let native =
-            self.callers.run(time.saturating_add(GRACE), move || NativeFunction::new(&given))?;
+        let native = self
+            .callers
+            .run(time.saturating_add(self.grace), move || NativeFunction::new(&given))?;
         match native {
             None => Ok(None),
             Some(native) => match self.check_function(source) {
@@ -233,7 +236,7 @@ impl Sandbox {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PoolError> {
-        self.builders.run(self.limits().time.saturating_add(GRACE), work)
+        self.builders.run(self.limits().time.saturating_add(self.grace), work)
     }
 
     /// Calls a program's instance on a thread of the pool that is for `purpose`.
@@ -263,7 +266,7 @@ impl Sandbox {
         let Some((run, running)) = self.stuck.begin(program.key) else {
             return Err(CallError::TimedOut);
         };
-        let answer = pool.run_in_steps(limit.saturating_add(GRACE), move |progress| {
+        let answer = pool.run_in_steps(limit.saturating_add(self.grace), move |progress| {
             let clock = Rc::new(Clock::new(limit, progress));
             let _running = running;
             with_instance(&program, &setup, &clock, |instance| work(instance, &clock))

@@ -74,17 +74,19 @@ impl Cursor {
     /// The documents that can pass, where it costs little to know them. An index that cannot be
     /// asked is no failure: everything is read then.
     pub(super) fn find_candidates(&self) -> Option<Candidates> {
-        let readers = self.telling_readers()?;
         let state = self.db.state();
         let (first, last) = self.rest();
         let seqs = last.checked_sub(first)?.saturating_add(1);
         let rows = seqs.min(state.doc_count + state.doc_del_count);
+        if rows < ROWS_MIN {
+            return None;
+        }
         let others = ALL_DOCUMENTS.load(Ordering::Relaxed);
         let mut most =
             candidates_max(rows, self.options.limit).min(ALL_DOCUMENTS_MAX.saturating_sub(others));
         let mut best = None;
-        for reader in readers {
-            if rows < ROWS_MIN || most == 0 {
+        for reader in self.telling_readers()? {
+            if most == 0 {
                 break;
             }
             if let Ok(Some(found)) = Candidates::read(reader, first + seqs / 2, most) {

@@ -389,7 +389,7 @@ fn views(error: &ViewsError) -> (StatusCode, &str) {
         }
         ViewsError::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage"),
         ViewsError::Dropped => (StatusCode::NOT_FOUND, "not_found"),
-        ViewsError::NoPartition(_) | ViewsError::Interrupted => {
+        ViewsError::NoPartition(_) | ViewsError::Interrupted | ViewsError::NotInMemory => {
             (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error")
         }
     }

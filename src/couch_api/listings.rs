@@ -15,6 +15,14 @@ pub trait Listed: Send + 'static {
     /// Appends what stands before the rows, once, and the next rows, about a page of them.
     /// Returns whether more may come.
     fn write_rows(&mut self, out: &mut Vec<u8>) -> Result<bool, ApiError>;
+
+    /// The same for the first time, as [`Pages::write_at_once`].
+    ///
+    /// # Errors
+    /// Those of the rows.
+    fn write_rows_at_once(&mut self, _out: &mut Vec<u8>) -> Result<Option<bool>, ApiError> {
+        Ok(None)
+    }
 }
 
 /// One listing, or several in one answer.
@@ -60,6 +68,20 @@ impl<L: Listed> Pages for Listings<L> {
         }
         out.extend_from_slice(if self.several { b"\r\n]}\n" } else { b"\n" });
         Ok(false)
+    }
+
+    fn write_at_once(&mut self, out: &mut Vec<u8>) -> Result<Option<bool>, ApiError> {
+        let Some(listing) = self.waiting.front_mut().filter(|_| !self.several && !self.begun)
+        else {
+            return Ok(None);
+        };
+        let more = listing.write_rows_at_once(out)?;
+        if more == Some(false) {
+            self.waiting.pop_front();
+            out.extend_from_slice(b"\r\n]}\n");
+        }
+        self.begun = more.is_some();
+        Ok(more)
     }
 }
 

@@ -18,6 +18,15 @@ pub const PAGE_BYTES: usize = 64 << 10;
 pub trait Pages: Send + 'static {
     /// Adds the next rows to `out`, about [`PAGE_BYTES`] of them. Returns whether more may come.
     fn write_page(&mut self, out: &mut Vec<u8>) -> Result<bool, ApiError>;
+
+    /// The same for the first page where it can be made quickly and without blocking; else none,
+    /// and nothing has changed.
+    ///
+    /// # Errors
+    /// Those of the page.
+    fn write_at_once(&mut self, _out: &mut Vec<u8>) -> Result<Option<bool>, ApiError> {
+        Ok(None)
+    }
 }
 
 /// The first page, made at once so that errors still have their status, and the pages after it.
@@ -64,8 +73,12 @@ pub fn begin<P: Pages>(mut pages: P) -> Result<(Bytes, bool, P), ApiError> {
 
 async fn first_page<P: Pages>(
     operation: &'static str,
-    pages: P,
+    mut pages: P,
 ) -> Result<(Bytes, bool, P), ApiError> {
+    let mut out = Vec::new();
+    if let Some(more) = pages.write_at_once(&mut out)? {
+        return Ok((out.into(), more, pages));
+    }
     blocking::run(operation, move || begin(pages)).await?
 }
 

@@ -23,6 +23,9 @@ pub enum ViewsError {
     /// `[disk_monitor]`: the index is updated again once there is room.
     #[error("not enough room to update index")]
     DiskFull,
+    /// Not all that an answer needs is in memory, and no more may be read for it.
+    #[error("not in memory")]
+    NotInMemory,
     /// The index was dropped while it was being used.
     #[error("Design document was updated or deleted.")]
     Dropped,

@@ -29,8 +29,8 @@ pub use group::{Collation, View, ViewGroup};
 pub use index::{Index, IndexInfo, Reached};
 pub use mapper::{MakeMapper, Mapper};
 pub use query::{
-    Grouping, KeySpan, MapHeader, MapReader, MapRow, RangeQuery, ReduceReader, ReduceRow,
-    ReducedValue,
+    FirstPiece, Grouping, KeySpan, MapHeader, MapReader, MapRow, RangeQuery, ReduceReader,
+    ReduceRow, ReducedValue,
 };
 pub use reduce::{ReduceFunction, ReduceGroup, ReduceInput, ReducedState, Reducer};
 pub use registry::Views;

@@ -4,6 +4,7 @@
 //! A page belongs to one version of its index, which is told by what is stored of the index: it
 //! changes in every batch that changes rows. So pages never become wrong, only unwanted.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use quick_cache::sync::Cache;
 use crate::storage::view_keys::ViewAddress;
 use crate::storage::view_values::{Block, BlockPart};
 
+use super::ViewsError;
 use super::blocks::{PlaceRange, Rows};
 
 /// Bytes of all pages.
@@ -67,12 +69,46 @@ impl fmt::Debug for Pages {
     }
 }
 
+/// What may be read for an answer.
+#[derive(Debug, Clone, Copy)]
+pub enum Reach<'a> {
+    /// Pages and the store, which may block.
+    Store,
+    /// Pages that are in memory, so many of them.
+    Memory(&'a Cell<usize>),
+}
+
+impl Reach<'_> {
+    /// Asked before each look at a page.
+    ///
+    /// # Errors
+    /// [`ViewsError::NotInMemory`] where there were enough.
+    pub fn take_page(self) -> Result<(), ViewsError> {
+        if let Self::Memory(left) = self {
+            left.set(left.get().checked_sub(1).ok_or(ViewsError::NotInMemory)?);
+        }
+        Ok(())
+    }
+
+    /// Asked before the store is read.
+    ///
+    /// # Errors
+    /// [`ViewsError::NotInMemory`] where it may not be.
+    pub fn check_store(self) -> Result<(), ViewsError> {
+        match self {
+            Self::Store => Ok(()),
+            Self::Memory(_) => Err(ViewsError::NotInMemory),
+        }
+    }
+}
+
 /// The pages of one version of a view.
 #[derive(Debug, Clone, Copy)]
 pub struct ViewPages<'a> {
     pub pages: &'a Pages,
     pub address: ViewAddress,
     pub version: u64,
+    pub reach: Reach<'a>,
 }
 
 impl ViewPages<'_> {

@@ -1,5 +1,6 @@
 //! A view's answer: what stands before the rows, and the rows.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::couch_api::error::ApiError;
@@ -7,7 +8,7 @@ use crate::couch_api::feed::write_seq;
 use crate::couch_api::listings::{BETWEEN_ROWS, Listed, ROWS_OPEN};
 use crate::database::Database;
 use crate::document::encode::write_unsigned;
-use crate::views::{Index, MapHeader};
+use crate::views::{FirstPiece, Index, MapHeader};
 
 use super::rows::{RowTexts, Rows};
 
@@ -78,12 +79,51 @@ impl ViewListing {
 impl Listed for ViewListing {
     fn write_rows(&mut self, out: &mut Vec<u8>) -> Result<bool, ApiError> {
         if !self.is_begun {
-            out.push(b'{');
-            self.head()?.write(out, &self.db);
-            out.extend_from_slice(ROWS_OPEN);
+            write_opening(out, self.head()?, &self.db);
             self.is_begun = true;
         }
         let is_first = &mut self.is_first;
         self.rows.write(&mut RowTexts { out, between: BETWEEN_ROWS, is_first })
     }
+
+    fn write_rows_at_once(&mut self, out: &mut Vec<u8>) -> Result<Option<bool>, ApiError> {
+        let (start, mut is_first) = (out.len(), true);
+        let reduce_head = match &self.rows {
+            Rows::Reduce(_) => Some(self.head()?),
+            _ => None,
+        };
+        let (skip, update_seq) = (self.skip, self.update_seq);
+        let begun = match &mut self.rows {
+            Rows::Documents(_) => return Ok(None),
+            Rows::Map(reader) => reader.begin_at_once(&mut |piece| match piece {
+                FirstPiece::Header(header) => {
+                    write_opening(out, Head::of_map(header, skip, update_seq), &self.db);
+                    ControlFlow::Continue(())
+                }
+                FirstPiece::Row(row) => {
+                    let is_first = &mut is_first;
+                    RowTexts { out, between: BETWEEN_ROWS, is_first }.map_row(row)
+                }
+            })?,
+            Rows::Reduce(reader) => {
+                if let Some(head) = reduce_head {
+                    write_opening(out, head, &self.db);
+                }
+                let mut texts = RowTexts { out, between: BETWEEN_ROWS, is_first: &mut is_first };
+                reader.begin_at_once(&mut |row| texts.reduce_row(&row))?
+            }
+        };
+        if begun.is_some() {
+            (self.is_begun, self.is_first) = (true, is_first);
+        } else {
+            out.truncate(start);
+        }
+        Ok(begun)
+    }
+}
+
+fn write_opening(out: &mut Vec<u8>, head: Head, db: &Database) {
+    out.push(b'{');
+    head.write(out, db);
+    out.extend_from_slice(ROWS_OPEN);
 }

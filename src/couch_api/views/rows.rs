@@ -41,6 +41,21 @@ impl RowTexts<'_> {
         self.out.len() >= PAGE_BYTES
     }
 
+    /// A whole row of a map view.
+    pub fn map_row(&mut self, row: MapRow<'_>) -> ControlFlow<()> {
+        self.begin();
+        write_map_row(self.out, row);
+        self.out.push(b'}');
+        self.until_full()
+    }
+
+    /// A row of a reduce view.
+    pub fn reduce_row(&mut self, row: &ReduceRow) -> ControlFlow<()> {
+        self.begin();
+        write_reduce_row(self.out, row);
+        self.until_full()
+    }
+
     fn until_full(&self) -> ControlFlow<()> {
         if self.has_page() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -57,18 +72,9 @@ impl Rows {
     /// Writes the next rows, about a page of them. Returns whether more may come.
     pub fn write(&mut self, texts: &mut RowTexts<'_>) -> Result<bool, ApiError> {
         match self {
-            Self::Map(reader) => Ok(reader.page(&mut |row| {
-                texts.begin();
-                write_map_row(texts.out, row);
-                texts.out.push(b'}');
-                texts.until_full()
-            })?),
+            Self::Map(reader) => Ok(reader.page(&mut |row| texts.map_row(row))?),
             Self::Documents(rows) => rows.write(texts),
-            Self::Reduce(reader) => Ok(reader.page(&mut |row| {
-                texts.begin();
-                write_reduce_row(texts.out, &row);
-                texts.until_full()
-            })?),
+            Self::Reduce(reader) => Ok(reader.page(&mut |row| texts.reduce_row(&row))?),
         }
     }
 }

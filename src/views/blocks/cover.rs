@@ -7,6 +7,7 @@ use crate::storage::view_values::{Block, BlockPart};
 use crate::storage::{Snapshot, StorageError, Table};
 
 use super::{LEAF, PlaceRange};
+use crate::views::ViewsError;
 use crate::views::pages::ViewPages;
 
 /// What a range of places is made of.
@@ -42,9 +43,13 @@ impl<'a> Tree<'a> {
         level: u8,
         place: &[u8],
         key: impl FnOnce() -> Vec<u8>,
-    ) -> Result<Option<Arc<Block<'static>>>, StorageError> {
-        if let Some(block) = self.pages.and_then(|pages| pages.block(level, place)) {
-            return Ok(Some(block));
+    ) -> Result<Option<Arc<Block<'static>>>, ViewsError> {
+        if let Some(pages) = self.pages {
+            pages.reach.take_page()?;
+            if let Some(block) = pages.block(level, place) {
+                return Ok(Some(block));
+            }
+            pages.reach.check_store()?;
         }
         let Some(record) = self.snapshot.get(Table::ViewBlocks, &key())? else { return Ok(None) };
         let block = Arc::new(Block::decode(&record)?.into_owned());
@@ -54,18 +59,19 @@ impl<'a> Tree<'a> {
         Ok(Some(block))
     }
 
-    fn root(&self) -> Result<Option<Arc<Block<'static>>>, StorageError> {
+    fn root(&self) -> Result<Option<Arc<Block<'static>>>, ViewsError> {
         self.read(u8::MAX, &[], || view_keys::root_block(self.address))
     }
 
-    fn block(&self, level: u8, place: &[u8]) -> Result<Arc<Block<'static>>, StorageError> {
+    fn block(&self, level: u8, place: &[u8]) -> Result<Arc<Block<'static>>, ViewsError> {
         let missing =
             StorageError::Corrupt { table: Table::ViewBlocks.name(), what: "a block is missing" };
-        self.read(level, place, || view_keys::block(self.address, level, place))?.ok_or(missing)
+        self.read(level, place, || view_keys::block(self.address, level, place))?
+            .ok_or(missing.into())
     }
 
     /// What a range is made of; with the states of one of the view's reduces.
-    pub fn cover(&self, range: &PlaceRange, reduce: Option<usize>) -> Result<Cover, StorageError> {
+    pub fn cover(&self, range: &PlaceRange, reduce: Option<usize>) -> Result<Cover, ViewsError> {
         let mut cover = Cover::default();
         if let Some(root) = self.root()? {
             self.cover_block(&root, None, range, reduce, &mut cover)?;
@@ -81,7 +87,7 @@ impl<'a> Tree<'a> {
         range: &PlaceRange,
         reduce: Option<usize>,
         cover: &mut Cover,
-    ) -> Result<(), StorageError> {
+    ) -> Result<(), ViewsError> {
         let range_end = range.end.as_deref();
         for (at, part) in block.parts.iter().enumerate() {
             let part_end = block.parts.get(at + 1).map(|next| next.place.as_ref()).or(end);
@@ -117,7 +123,7 @@ impl<'a> Tree<'a> {
 
     /// The block of level 1 that has the row before which `rank` rows stand. None where there are
     /// not so many.
-    pub fn block_at(&self, rank: u64) -> Result<Option<RowBlock>, StorageError> {
+    pub fn block_at(&self, rank: u64) -> Result<Option<RowBlock>, ViewsError> {
         self.descend(|block, before| {
             let mut before = before;
             block.parts.iter().position(|part| {
@@ -129,7 +135,7 @@ impl<'a> Tree<'a> {
     }
 
     /// The block of level 1 in whose range `place` lies.
-    pub fn block_of(&self, place: &[u8]) -> Result<Option<RowBlock>, StorageError> {
+    pub fn block_of(&self, place: &[u8]) -> Result<Option<RowBlock>, ViewsError> {
         self.descend(|block, _| {
             block.parts.partition_point(|part| part.place.as_ref() <= place).checked_sub(1)
         })
@@ -137,7 +143,7 @@ impl<'a> Tree<'a> {
 
     /// The block of level 1 in whose range the places right before `end` lie; the last one where
     /// there is no end.
-    pub fn block_before(&self, end: Option<&[u8]>) -> Result<Option<RowBlock>, StorageError> {
+    pub fn block_before(&self, end: Option<&[u8]>) -> Result<Option<RowBlock>, ViewsError> {
         self.descend(|block, _| {
             let before = |part: &BlockPart<'_>| end.is_none_or(|end| part.place.as_ref() < end);
             block.parts.partition_point(before).checked_sub(1)
@@ -149,7 +155,7 @@ impl<'a> Tree<'a> {
     fn descend(
         &self,
         choose: impl Fn(&Block<'_>, u64) -> Option<usize>,
-    ) -> Result<Option<RowBlock>, StorageError> {
+    ) -> Result<Option<RowBlock>, ViewsError> {
         let Some(mut block) = self.root()? else { return Ok(None) };
         let (mut before, mut end) = (0, None);
         loop {

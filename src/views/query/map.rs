@@ -1,17 +1,19 @@
 //! Reading the rows of a map view.
 
+use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::database::Direction;
 use crate::storage::view_keys::{is_first_of_document, without_ordinal};
-use crate::views::blocks::{PlaceRange, Rows};
+use crate::views::blocks::{PlaceRange, Places, Rows};
+use crate::views::pages::Reach;
 use crate::views::reduce::ReduceInput;
 use crate::views::{Index, View, ViewsError};
 
 use super::bounds::{after, after_all};
 use super::source::Source;
-use super::{MapHeader, MapRow, RangeQuery};
+use super::{FirstPiece, MapHeader, MapRow, ROWS_AT_ONCE, RangeQuery, at_once};
 
 /// Rows that are skipped one by one rather than by blocks.
 const STEPS_MAX: u64 = 64;
@@ -36,10 +38,34 @@ impl MapReader {
     /// # Errors
     /// Where the store cannot be read, and where the index has been dropped.
     pub fn header(&self) -> Result<MapHeader, ViewsError> {
-        match Source::open(&self.index, self.view)? {
+        match Source::open(&self.index, self.view, Reach::Store)? {
             Some(source) => self.cursor.header(&source),
             None => Ok(MapHeader { total_rows: 0, offset: 0, seq: 0 }),
         }
+    }
+
+    /// The header and the first rows, if they are in memory and few: this does not block. What
+    /// was shown is void where it answers none; the reader is then as it was.
+    ///
+    /// # Errors
+    /// As [`Self::header`].
+    pub fn begin_at_once(
+        &mut self,
+        visit: &mut dyn FnMut(FirstPiece<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<bool>, ViewsError> {
+        let query = &self.cursor.query;
+        if query.ranges() != 1 || query.limit > ROWS_AT_ONCE || query.skip > STEPS_MAX {
+            return Ok(None);
+        }
+        let (index, view, cursor) = (&self.index, self.view, &mut self.cursor);
+        let begun = at_once(|reach| {
+            let Some(source) = Source::open(index, view, reach)? else { return Ok(None) };
+            cursor.begin(&source, visit).map(Some)
+        })?;
+        if begun.is_none() {
+            self.cursor.rewind();
+        }
+        Ok(begun)
     }
 
     /// How many rows the query has, whatever is skipped or the limit is. What whole blocks have is
@@ -48,7 +74,7 @@ impl MapReader {
     /// # Errors
     /// As [`Self::header`].
     pub fn count(&self) -> Result<u64, ViewsError> {
-        match Source::open(&self.index, self.view)? {
+        match Source::open(&self.index, self.view, Reach::Store)? {
             Some(source) => self.cursor.count(&source),
             None => Ok(0),
         }
@@ -63,7 +89,7 @@ impl MapReader {
         &mut self,
         visit: &mut dyn FnMut(MapRow<'_>) -> ControlFlow<()>,
     ) -> Result<bool, ViewsError> {
-        match Source::open(&self.index, self.view)? {
+        match Source::open(&self.index, self.view, Reach::Store)? {
             Some(source) => self.cursor.page(&source, visit),
             None => Ok(false),
         }
@@ -109,6 +135,8 @@ pub(super) struct MapCursor {
     rest: Option<Rest>,
     skip: u64,
     limit: u64,
+    /// The first range, once it was wanted.
+    first: OnceCell<Option<PlaceRange>>,
 }
 
 #[derive(Debug)]
@@ -147,14 +175,39 @@ impl Showing<'_, '_> {
 impl MapCursor {
     pub(super) fn new(query: RangeQuery) -> Self {
         let (skip, limit) = (query.skip, query.limit);
-        Self { query, next: 0, rest: None, skip, limit }
+        Self { query, next: 0, rest: None, skip, limit, first: OnceCell::new() }
+    }
+
+    /// Goes back to where reading begins.
+    pub(super) fn rewind(&mut self) {
+        (self.skip, self.limit) = (self.query.skip, self.query.limit);
+        (self.next, self.rest) = (0, None);
+    }
+
+    /// Shows the header and the first rows.
+    pub(super) fn begin(
+        &mut self,
+        source: &Source<'_>,
+        visit: &mut dyn FnMut(FirstPiece<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, ViewsError> {
+        if visit(FirstPiece::Header(self.header(source)?)).is_break() {
+            return Ok(true);
+        }
+        self.page(source, &mut |row| visit(FirstPiece::Row(row)))
+    }
+
+    fn range(&self, at: usize, places: Places) -> Option<PlaceRange> {
+        match at {
+            0 => self.first.get_or_init(|| self.query.range(0, places)).clone(),
+            _ => self.query.range(at, places),
+        }
     }
 
     pub(super) fn header(&self, source: &Source<'_>) -> Result<MapHeader, ViewsError> {
         let (total_rows, seq) = (source.rows, source.seq);
         let mut chosen = None;
         for at in 0..self.query.ranges() {
-            chosen = self.query.range(at, source.places);
+            chosen = self.range(at, source.places);
             // Where there is one range it does not matter whether it has rows.
             if self.query.ranges() == 1 {
                 break;
@@ -179,7 +232,7 @@ impl MapCursor {
 
     pub(super) fn count(&self, source: &Source<'_>) -> Result<u64, ViewsError> {
         let tree = source.tree();
-        let ranges = (0..self.query.ranges()).map_while(|at| self.query.range(at, source.places));
+        let ranges = (0..self.query.ranges()).map_while(|at| self.range(at, source.places));
         let counts = ranges.filter(|range| !range.is_empty());
         counts.map(|range| source.count_between(&tree, &range)).sum()
     }
@@ -193,7 +246,7 @@ impl MapCursor {
             let mut rest = match self.rest.take() {
                 Some(rest) => rest,
                 None => {
-                    let Some(range) = self.query.range(self.next, source.places) else {
+                    let Some(range) = self.range(self.next, source.places) else {
                         return Ok(false);
                     };
                     self.next += 1;

@@ -9,6 +9,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 use serde_json::Value;
@@ -16,7 +17,8 @@ use serde_json::Value;
 use crate::database::Direction;
 use crate::storage::view_keys::write_document_bound;
 
-use super::Collation;
+use super::pages::Reach;
+use super::{Collation, ViewsError};
 use bounds::after_all;
 
 pub use map::MapReader;
@@ -119,6 +121,29 @@ pub struct MapHeader {
     pub offset: u64,
     /// The sequence that the index had come to.
     pub seq: u64,
+}
+
+/// What an answer made at once has been found to begin with, piece by piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstPiece<'a> {
+    /// Comes once, first.
+    Header(MapHeader),
+    Row(MapRow<'a>),
+}
+
+/// Answers of no more rows are tried at once.
+const ROWS_AT_ONCE: u64 = 100;
+/// Pages that are looked at for an answer at once: some tens of microseconds.
+const PAGES_AT_ONCE: usize = 64;
+
+/// What `read` answers that may look at pages in memory only; none where these were not enough.
+fn at_once<T>(
+    read: impl FnOnce(Reach<'_>) -> Result<Option<T>, ViewsError>,
+) -> Result<Option<T>, ViewsError> {
+    match read(Reach::Memory(&Cell::new(PAGES_AT_ONCE))) {
+        Err(ViewsError::NotInMemory) => Ok(None),
+        read => read,
+    }
 }
 
 /// A row of a map view. Key and value are JSON.

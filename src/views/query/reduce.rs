@@ -4,12 +4,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::views::blocks::PlaceRange;
+use crate::views::pages::Reach;
 use crate::views::reduce::{ReduceFunction, ReduceGroup, ReducedState, Reducer};
 use crate::views::{Index, View, ViewsError};
 
 use super::gather::{Gathering, Group};
 use super::source::Source;
-use super::{Grouping, RangeQuery, ReduceRow, ReducedValue};
+use super::{Grouping, RangeQuery, ReduceRow, ReducedValue, at_once};
 
 /// Reads the rows of a reduce view, page by page. As in CouchDB a row's value has gone through
 /// one rereduce more than its blocks needed: JavaScript functions can see the difference.
@@ -35,13 +36,42 @@ impl ReduceReader {
         &mut self,
         visit: &mut dyn FnMut(ReduceRow) -> ControlFlow<()>,
     ) -> Result<bool, ViewsError> {
-        let Some(number) = self.view.reduce else { return Ok(false) };
-        let functions = self.index.reduces(self.view.number);
-        let Some(function) = functions.get(number) else { return Ok(false) };
-        let Some(source) = Source::open(&self.index, self.view)? else { return Ok(false) };
-        let reducing = Reducing { function, number, reducer: self.index.reducer() };
+        let Some(reducing) = reducing(&self.index, self.view) else { return Ok(false) };
+        let source = Source::open(&self.index, self.view, Reach::Store)?;
+        let Some(source) = source else { return Ok(false) };
         self.cursor.page(&source, &reducing, visit)
     }
+
+    /// As [`super::MapReader::begin_at_once`]: all rows as one group, by a built-in function.
+    ///
+    /// # Errors
+    /// As [`Self::page`].
+    pub fn begin_at_once(
+        &mut self,
+        visit: &mut dyn FnMut(ReduceRow) -> ControlFlow<()>,
+    ) -> Result<Option<bool>, ViewsError> {
+        let (index, view, cursor) = (&self.index, self.view, &mut self.cursor);
+        let Some(reducing) = reducing(index, view) else { return Ok(None) };
+        let one = cursor.grouping == Grouping::Level(0) && cursor.query.ranges() == 1;
+        if !one || !reducing.function.is_built_in() {
+            return Ok(None);
+        }
+        let begun = at_once(|reach| {
+            let Some(source) = Source::open(index, view, reach)? else { return Ok(None) };
+            cursor.page(&source, &reducing, visit).map(Some)
+        })?;
+        if begun.is_none() {
+            self.cursor.rewind();
+        }
+        Ok(begun)
+    }
+}
+
+/// What reduces the rows of a reduce view.
+fn reducing(index: &Index, view: View) -> Option<Reducing<'_>> {
+    let number = view.reduce?;
+    let function = index.reduces(view.number).get(number)?;
+    Some(Reducing { function, number, reducer: index.reducer() })
 }
 
 /// What reduces the rows of a view.
@@ -70,6 +100,12 @@ impl ReduceCursor {
     pub(super) fn new(query: RangeQuery, grouping: Grouping) -> Self {
         let (skip, limit) = (query.skip, query.limit);
         Self { query, grouping, next: 0, rest: None, skip, limit }
+    }
+
+    /// Goes back to where reading begins.
+    pub(super) fn rewind(&mut self) {
+        (self.skip, self.limit) = (self.query.skip, self.query.limit);
+        (self.next, self.rest) = (0, None);
     }
 
     pub(super) fn page(

@@ -8,7 +8,7 @@ use crate::storage::view_keys::{self, ViewAddress, place_of_row};
 use crate::storage::view_values::ViewRow;
 use crate::storage::{Snapshot, Table, try_scan};
 use crate::views::blocks::{PlaceRange, Places, Rows, Tree};
-use crate::views::pages::{RowPage, ViewPages};
+use crate::views::pages::{Reach, RowPage, ViewPages};
 use crate::views::reduce::ReduceInput;
 use crate::views::{Index, View, ViewsError};
 
@@ -40,7 +40,11 @@ pub type VisitRow<'v> = dyn FnMut(&[u8], ViewRow<'_>) -> Result<ControlFlow<()>,
 
 impl<'a> Source<'a> {
     /// The view as it is now; none where nothing is stored of its index.
-    pub fn open(index: &'a Index, view: View) -> Result<Option<Self>, ViewsError> {
+    pub fn open(
+        index: &'a Index,
+        view: View,
+        reach: Reach<'a>,
+    ) -> Result<Option<Self>, ViewsError> {
         if index.is_dropped() {
             return Err(ViewsError::Dropped);
         }
@@ -51,7 +55,7 @@ impl<'a> Source<'a> {
         Ok(Some(Self {
             snapshot,
             address,
-            pages: ViewPages { pages: &index.server.pages, address, version },
+            pages: ViewPages { pages: &index.server.pages, address, version, reach },
             warm: index.looked_at(version) > LOOKS_MIN,
             places: Places { collation: view.collation, partitioned: index.group().partitioned },
             summarised: entry.summarised,
@@ -107,6 +111,7 @@ impl<'a> Source<'a> {
         let Some(block) = block.filter(|block| block.count <= PAGED_ROWS_MAX) else {
             return Ok(None);
         };
+        self.pages.reach.take_page()?;
         if let Some(page) = self.pages.rows(&block.range.start) {
             return Ok(Some(page));
         }
@@ -127,6 +132,7 @@ impl<'a> Source<'a> {
         direction: Direction,
         visit: &mut VisitRow<'_>,
     ) -> Result<(), ViewsError> {
+        self.pages.reach.check_store()?;
         let mut keys = view_keys::rows(self.address);
         keys.start = view_keys::row(self.address, &range.start);
         if let Some(end) = &range.end {

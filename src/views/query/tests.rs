@@ -162,9 +162,22 @@ impl Model {
             summarised: self.summarised,
             rows: self.rows.len() as u64,
             seq: 7,
-            pages: ViewPages { pages: &self.pages, address: address(), version: 1 },
+            pages: ViewPages {
+                pages: &self.pages,
+                address: address(),
+                version: 1,
+                reach: Reach::Store,
+            },
             warm: self.warm.replace(!self.warm.get()),
         }
+    }
+
+    /// The view as it is where so many pages in memory may be looked at.
+    fn source_in_memory<'a>(&'a self, left: &'a Cell<usize>) -> Source<'a> {
+        let mut source = self.source();
+        source.warm = true;
+        source.pages.reach = Reach::Memory(left);
+        source
     }
 
     /// The rows of one range in the order of reading, without regard to skip and limit, and how
@@ -294,13 +307,42 @@ fn fit(mut query: RangeQuery, places: Places) -> RangeQuery {
 
 type Shown = (String, String, String);
 
-fn map_rows(model: &Model, query: &RangeQuery, page: usize) -> Vec<Shown> {
+/// `at_once` pages may be looked at for a beginning from memory.
+fn map_rows(model: &Model, query: &RangeQuery, page: usize, at_once: Option<usize>) -> Vec<Shown> {
     let mut cursor = MapCursor::new(query.clone());
     let mut shown = Vec::new();
+    let mut add = |shown: &mut Vec<Shown>, row: MapRow<'_>| {
+        shown.push((row.id.to_owned(), row.key.to_owned(), row.value.to_owned()));
+    };
+    if let Some(pages) = at_once {
+        let left = Cell::new(pages);
+        let source = model.source_in_memory(&left);
+        let begun = cursor.begin(&source, &mut |piece| match piece {
+            FirstPiece::Header(header) => {
+                assert_eq!(header, MapCursor::new(query.clone()).header(&model.source()).unwrap());
+                ControlFlow::Continue(())
+            }
+            FirstPiece::Row(row) => {
+                add(&mut shown, row);
+                ControlFlow::Continue(())
+            }
+        });
+        match begun {
+            Ok(more) => {
+                assert!(!more);
+                return shown;
+            }
+            Err(error) => {
+                assert!(matches!(error, ViewsError::NotInMemory), "{error}");
+                shown.clear();
+                cursor.rewind();
+            }
+        }
+    }
     loop {
         let upto = shown.len() + page;
         let more = cursor.page(&model.source(), &mut |row| {
-            shown.push((row.id.to_owned(), row.key.to_owned(), row.value.to_owned()));
+            add(&mut shown, row);
             if shown.len() < upto { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         if !more.unwrap() {
@@ -320,11 +362,30 @@ fn reduce_rows(
     query: &RangeQuery,
     grouping: Grouping,
     number: usize,
-    (page, sandbox): (usize, &Sandbox),
+    (page, at_once, sandbox): (usize, Option<usize>, &Sandbox),
 ) -> Vec<(String, String)> {
     let reducing = Reducing { function: &REDUCES[number], number, reducer: reducer(sandbox) };
     let mut cursor = ReduceCursor::new(query.clone(), grouping);
     let mut shown = Vec::new();
+    if let Some(pages) = at_once {
+        let left = Cell::new(pages);
+        let begun = cursor.page(&model.source_in_memory(&left), &reducing, &mut |row| {
+            let ReducedValue::Value(value) = row.value else { panic!("{row:?}") };
+            shown.push((row.key, value));
+            ControlFlow::Continue(())
+        });
+        match begun {
+            Ok(more) => {
+                assert!(!more);
+                return shown;
+            }
+            Err(error) => {
+                assert!(matches!(error, ViewsError::NotInMemory), "{error}");
+                shown.clear();
+                cursor.rewind();
+            }
+        }
+    }
     loop {
         let upto = shown.len() + page;
         let more = cursor.page(&model.source(), &reducing, &mut |row| {
@@ -359,7 +420,7 @@ proptest! {
         places in places(),
         summarised: bool,
         query in query(),
-        page in 1..40_usize,
+        (page, at_once) in (1..40_usize, 0..100_usize),
     ) {
         let sandbox = Sandbox::new(Options::default()).unwrap();
         let model = Model::new(&emitted, places, summarised, &sandbox);
@@ -368,7 +429,9 @@ proptest! {
         let rows = ranges.iter().flat_map(|(rows, _)| rows).map(|row| {
             (row.id.clone(), row.key.to_string(), row.value.to_string())
         });
-        prop_assert_eq!(map_rows(&model, &query, page), skipped_and_limited(rows, &query));
+        let rows = skipped_and_limited(rows, &query);
+        prop_assert_eq!(&map_rows(&model, &query, page, None), &rows);
+        prop_assert_eq!(&map_rows(&model, &query, page, Some(at_once)), &rows);
         let header = MapCursor::new(query.clone()).header(&model.source()).unwrap();
         let first = ranges.iter().find(|(rows, _)| !rows.is_empty()).or(ranges.last());
         prop_assert_eq!((header.total_rows, header.seq), (model.rows.len() as u64, 7));
@@ -385,7 +448,7 @@ proptest! {
         places in places(),
         summarised: bool,
         query in query(),
-        (page, number) in (1..20_usize, 0..2_usize),
+        (page, at_once, number) in (1..20_usize, 0..100_usize, 0..2_usize),
         grouping in prop_oneof![(0..4_u64).prop_map(Grouping::Level), Just(Grouping::Exact)],
     ) {
         let sandbox = Sandbox::new(Options::default()).unwrap();
@@ -415,9 +478,37 @@ proptest! {
         let rows = groups.into_iter().map(|(key, count, sum)| {
             (key.to_string(), if number == 0 { count } else { sum }.to_string())
         });
-        let shown = reduce_rows(&model, &query, grouping, number, (page, &sandbox));
-        prop_assert_eq!(shown, skipped_and_limited(rows, &query));
+        let rows = skipped_and_limited(rows, &query);
+        for at_once in [None, Some(at_once)] {
+            let ways = (page, at_once, &sandbox);
+            prop_assert_eq!(&reduce_rows(&model, &query, grouping, number, ways), &rows);
+        }
     }
+}
+
+#[test]
+fn what_was_read_before_is_there_at_once() {
+    let sandbox = Sandbox::new(Options::default()).unwrap();
+    let places = Places { collation: Collation::Locale, partitioned: false };
+    let emitted: Vec<_> = (0..100).map(|n| (0, json!(n), 1, 1)).collect();
+    let model = Model::new(&emitted, places, true, &sandbox);
+    let begin = |pages| {
+        let query = RangeQuery { start_key: Some(json!(40)), limit: 5, ..RangeQuery::default() };
+        let (mut shown, left) = (0, Cell::new(pages));
+        let begun = MapCursor::new(query).begin(&model.source_in_memory(&left), &mut |piece| {
+            shown += u64::from(matches!(piece, FirstPiece::Row(_)));
+            ControlFlow::Continue(())
+        });
+        begun.map(|more| (more, shown)).map_err(|error| error.to_string())
+    };
+    let nothing = Err("not in memory".to_owned());
+    assert_eq!(begin(100), nothing);
+    model.warm.set(true);
+    let query = RangeQuery { start_key: Some(json!(40)), limit: 5, ..RangeQuery::default() };
+    let source = model.source();
+    MapCursor::new(query).begin(&source, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(begin(100), Ok((false, 5)));
+    assert_eq!(begin(2), nothing);
 }
 
 #[test]

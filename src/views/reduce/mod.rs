@@ -65,6 +65,11 @@ impl ReduceFunction {
         found.next().map(|(_, function)| function)
     }
 
+    /// Whether no function of a design document is called.
+    pub(super) fn is_built_in(&self) -> bool {
+        !matches!(self, Self::Program(_))
+    }
+
     /// Whether it looks at the ids of rows.
     #[must_use]
     pub(super) fn reads_ids(&self) -> bool {

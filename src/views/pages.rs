@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
 
 use crate::storage::view_keys::ViewAddress;
 use crate::storage::view_values::{Block, BlockPart};
@@ -33,6 +33,22 @@ struct Name {
     version: u64,
     level: u8,
     place: Box<[u8]>,
+}
+
+/// The same for a look-up.
+#[derive(Debug, Hash)]
+struct NameRef<'a> {
+    address: ViewAddress,
+    version: u64,
+    level: u8,
+    place: &'a [u8],
+}
+
+impl Equivalent<Name> for NameRef<'_> {
+    fn equivalent(&self, name: &Name) -> bool {
+        let of_view = self.version == name.version && self.address == name.address;
+        of_view && self.level == name.level && self.place == &*name.place
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -116,8 +132,13 @@ impl ViewPages<'_> {
         Name { address: self.address, version: self.version, level, place: place.into() }
     }
 
+    fn get(&self, level: u8, place: &[u8]) -> Option<Page> {
+        let Self { pages, address, version, .. } = *self;
+        pages.0.get(&NameRef { address, version, level, place })
+    }
+
     pub fn block(&self, level: u8, place: &[u8]) -> Option<Arc<Block<'static>>> {
-        match self.pages.0.get(&self.name(level, place))? {
+        match self.get(level, place)? {
             Page::Block(block) => Some(block),
             Page::Rows(_) => None,
         }
@@ -131,7 +152,7 @@ impl ViewPages<'_> {
 
     /// The rows of the block of level 1 that begins at `place`.
     pub fn rows(&self, place: &[u8]) -> Option<Arc<RowPage>> {
-        match self.pages.0.get(&self.name(1, place))? {
+        match self.get(1, place)? {
             Page::Rows(page) => Some(page),
             Page::Block(_) => None,
         }

@@ -5,9 +5,18 @@
 
 /// The digits of the magnitude, and the power of ten of the first of them.
 fn shortest(double: f64) -> (String, i32) {
-    let text = format!("{:e}", double.abs());
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    (mantissa.replace('.', ""), exponent.parse().unwrap_or_default())
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format(double.abs());
+    let (mantissa, power) = text.split_once('e').unwrap_or((text, "0"));
+    let (whole, rest) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = [whole, rest].concat();
+    let significant = digits.trim_start_matches('0');
+    let before_point = i32::try_from(whole.len()).unwrap_or_default();
+    let zeros = i32::try_from(digits.len() - significant.len()).unwrap_or_default();
+    let power: i32 = power.parse().unwrap_or_default();
+    let significant = significant.trim_end_matches('0');
+    let significant = if significant.is_empty() { "0" } else { significant };
+    (significant.to_owned(), power + before_point - 1 - zeros)
 }
 
 /// A double as CouchDB's JSON encoder writes it: `1.0`, `1e-7`, `1.5e+21`.
@@ -70,6 +79,8 @@ pub fn print_float(double: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -90,6 +101,24 @@ mod tests {
         for (double, text) in table {
             assert_eq!(write_float(double), text);
             assert_eq!(text.parse::<f64>().unwrap().to_bits(), double.to_bits());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn digits_are_the_fewest(bits: u64, near in -400_000_000..400_000_000_i64) {
+            #[expect(clippy::cast_precision_loss, reason = "a small number")]
+            let prices = near as f64 / 1000.0;
+            for double in [f64::from_bits(bits), prices] {
+                if !double.is_finite() || double == 0.0 {
+                    continue;
+                }
+                let text = format!("{:e}", double.abs());
+                let (mantissa, exponent) = text.split_once('e').unwrap();
+                let expect = (mantissa.replace('.', ""), exponent.parse().unwrap());
+                prop_assert_eq!(shortest(double), expect);
+                prop_assert_eq!(write_float(double).parse(), Ok(double));
+            }
         }
     }
 

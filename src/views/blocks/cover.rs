@@ -18,7 +18,17 @@ pub struct Cover {
     /// The states of the whole blocks, in the order of their rows.
     pub states: Vec<Vec<u8>>,
     /// Parts of blocks of level 1, at most one before and one after the whole blocks.
-    pub partial: Vec<PlaceRange>,
+    pub partial: Vec<PartialBlock>,
+}
+
+/// A part of a block of level 1.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PartialBlock {
+    pub wanted: PlaceRange,
+    /// The whole block.
+    pub block: PlaceRange,
+    /// Rows of the whole block.
+    pub count: u64,
 }
 
 /// The blocks of a view in one snapshot.
@@ -112,7 +122,10 @@ impl<'a> Tree<'a> {
             } else if block.level == LEAF {
                 let start = part.place.as_ref().max(range.start.as_slice()).to_vec();
                 let end = if ends_inside { part_end } else { range_end };
-                cover.partial.push(PlaceRange { start, end: end.map(<[u8]>::to_vec) });
+                let wanted = PlaceRange { start, end: end.map(<[u8]>::to_vec) };
+                let (start, end) = (part.place.to_vec(), part_end.map(<[u8]>::to_vec));
+                let block = PlaceRange { start, end };
+                cover.partial.push(PartialBlock { wanted, block, count: part.count });
             } else {
                 let below = self.block(block.level - 1, &part.place)?;
                 self.cover_block(&below, part_end, range, reduce, cover)?;

@@ -24,7 +24,7 @@ use crate::storage::view_values::BlockPart;
 use super::reduce::{ReduceFunction, ReduceGroup, ReducedState, Reducer};
 use super::{Collation, ViewsError};
 
-pub(super) use cover::Tree;
+pub(super) use cover::{PartialBlock, RowBlock, Tree};
 pub(super) use rows::{Places, Rows};
 
 /// A block of level 1 has 2^4 rows on average. Tests have smaller blocks, so that few rows make

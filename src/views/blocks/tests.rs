@@ -214,7 +214,7 @@ proptest! {
         let (mut naive_count, mut naive_sum) = (0, 0);
         for ((key, document), value) in &rows {
             let place = place(*key, *document);
-            if cover.partial.iter().any(|range| inside(range, &place)) {
+            if cover.partial.iter().any(|part| inside(&part.wanted, &place)) {
                 count += 1;
                 sum += value;
             }
@@ -240,7 +240,7 @@ proptest! {
         places.sort();
         match tree.block_at(rank).unwrap() {
             None => prop_assert!(rank >= rows.len() as u64),
-            Some(cover::RowBlock { range: PlaceRange { start, end }, before, count }) => {
+            Some(RowBlock { range: PlaceRange { start, end }, before, count }) => {
                 let at = usize::try_from(rank).unwrap();
                 let first = usize::try_from(before).unwrap();
                 prop_assert!(first <= at && start <= places[at]);

@@ -231,8 +231,11 @@ impl Gathering<'_> {
             cover.states.reverse();
             cover.partial.reverse();
         }
-        for partial in &cover.partial {
-            self.read(partial, &mut group)?;
+        for partial in cover.partial {
+            self.source.scan_part(partial, self.direction, &mut |place, row| {
+                self.add(&mut group, place, row)?;
+                Ok(ControlFlow::Continue(()))
+            })?;
         }
         group.states.append(&mut cover.states);
         Ok(group)
@@ -249,7 +252,8 @@ impl Gathering<'_> {
     fn add(&self, group: &mut Group, place: &[u8], row: ViewRow<'_>) -> Result<(), ViewsError> {
         let wanted = self.function.reads_ids();
         let id = if wanted { self.source.places.id(place)? } else { "".into() };
-        group.rows.push(place, ReduceInput { key: row.key, id: &id, value: row.value });
+        let key = if self.function.reads_keys() { row.key } else { "" };
+        group.rows.push(place, ReduceInput { key, id: &id, value: row.value });
         if group.rows.len() >= HELD_ROWS || group.rows.bytes() >= HELD_BYTES {
             let rows = std::mem::take(&mut group.rows);
             let rows = ReduceGroup { rows: self.in_order(&rows), preceded: false };

@@ -107,7 +107,8 @@ impl MapReader {
         most: u64,
         visit: &mut dyn FnMut(MapRow<'_>),
     ) -> Result<Option<u64>, ViewsError> {
-        let Some(source) = Source::open(&self.index, self.view)? else { return Ok(None) };
+        let source = Source::open(&self.index, self.view, Reach::Store)?;
+        let Some(source) = source else { return Ok(None) };
         let is_behind = source.seq < least_seq;
         if is_behind || (source.summarised && self.cursor.count(&source)? > most) {
             return Ok(None);

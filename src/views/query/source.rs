@@ -7,7 +7,7 @@ use crate::database::Direction;
 use crate::storage::view_keys::{self, ViewAddress, place_of_row};
 use crate::storage::view_values::ViewRow;
 use crate::storage::{Snapshot, Table, try_scan};
-use crate::views::blocks::{PlaceRange, Places, Rows, Tree};
+use crate::views::blocks::{PartialBlock, PlaceRange, Places, RowBlock, Rows, Tree};
 use crate::views::pages::{Reach, RowPage, ViewPages};
 use crate::views::reduce::ReduceInput;
 use crate::views::{Index, View, ViewsError};
@@ -78,13 +78,7 @@ impl<'a> Source<'a> {
         let mut rest = range.clone();
         for _ in 0..PAGED_BLOCKS {
             let Some(page) = self.page(&rest, direction)? else { break };
-            let rows = page.rows.between(&rest);
-            let mut show = |at| visit(page.rows.place(at), page.rows.view_row(at));
-            let seen = match direction {
-                Direction::Forward => rows.into_iter().try_for_each(|at| flow(show(at))),
-                Direction::Backward => rows.rev().try_for_each(|at| flow(show(at))),
-            };
-            if let ControlFlow::Break(ended) = seen {
+            if let ControlFlow::Break(ended) = show_page(&page, &rest, direction, visit) {
                 return ended;
             }
             if !rest.leave_out(&page.range, direction) {
@@ -108,22 +102,46 @@ impl<'a> Source<'a> {
             Direction::Forward => tree.block_of(&range.start)?,
             Direction::Backward => tree.block_before(range.end.as_deref())?,
         };
-        let Some(block) = block.filter(|block| block.count <= PAGED_ROWS_MAX) else {
+        match block {
+            Some(RowBlock { range, count, .. }) => self.page_of(range, count),
+            None => Ok(None),
+        }
+    }
+
+    /// The page of the rows of a block of level 1; none where they are not kept.
+    fn page_of(&self, range: PlaceRange, count: u64) -> Result<Option<Arc<RowPage>>, ViewsError> {
+        if !self.warm || count > PAGED_ROWS_MAX {
             return Ok(None);
-        };
+        }
         self.pages.reach.take_page()?;
-        if let Some(page) = self.pages.rows(&block.range.start) {
+        if let Some(page) = self.pages.rows(&range.start) {
             return Ok(Some(page));
         }
         let mut rows = Rows::default();
-        self.scan_store(&block.range, Direction::Forward, &mut |place, row| {
+        self.scan_store(&range, Direction::Forward, &mut |place, row| {
             rows.push(place, ReduceInput { key: row.key, id: "", value: row.value });
             Ok(ControlFlow::Continue(()))
         })?;
         rows.shrink();
-        let page = Arc::new(RowPage { range: block.range, rows });
+        let page = Arc::new(RowPage { range, rows });
         self.pages.keep_rows(&page);
         Ok(Some(page))
+    }
+
+    /// Shows the rows of a part of a block.
+    pub fn scan_part(
+        &self,
+        part: PartialBlock,
+        direction: Direction,
+        visit: &mut VisitRow<'_>,
+    ) -> Result<(), ViewsError> {
+        match self.page_of(part.block, part.count)? {
+            Some(page) => match show_page(&page, &part.wanted, direction, visit) {
+                ControlFlow::Break(ended) => ended,
+                ControlFlow::Continue(()) => Ok(()),
+            },
+            None => self.scan_store(&part.wanted, direction, visit),
+        }
     }
 
     fn scan_store(
@@ -169,8 +187,11 @@ impl<'a> Source<'a> {
         }
         let cover = tree.cover(range, None)?;
         let mut rows = cover.count;
-        for partial in &cover.partial {
-            rows += self.count(partial)?;
+        for partial in cover.partial {
+            self.scan_part(partial, Direction::Forward, &mut |_, _| {
+                rows += 1;
+                Ok(ControlFlow::Continue(()))
+            })?;
         }
         Ok(rows)
     }
@@ -182,6 +203,21 @@ impl<'a> Source<'a> {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(count)
+    }
+}
+
+/// Shows those rows of a page that lie in a range.
+fn show_page(
+    page: &RowPage,
+    range: &PlaceRange,
+    direction: Direction,
+    visit: &mut VisitRow<'_>,
+) -> ControlFlow<Result<(), ViewsError>> {
+    let rows = page.rows.between(range);
+    let mut show = |at| flow(visit(page.rows.place(at), page.rows.view_row(at)));
+    match direction {
+        Direction::Forward => rows.into_iter().try_for_each(&mut show),
+        Direction::Backward => rows.rev().try_for_each(&mut show),
     }
 }
 

@@ -311,7 +311,7 @@ type Shown = (String, String, String);
 fn map_rows(model: &Model, query: &RangeQuery, page: usize, at_once: Option<usize>) -> Vec<Shown> {
     let mut cursor = MapCursor::new(query.clone());
     let mut shown = Vec::new();
-    let mut add = |shown: &mut Vec<Shown>, row: MapRow<'_>| {
+    let add = |shown: &mut Vec<Shown>, row: MapRow<'_>| {
         shown.push((row.id.to_owned(), row.key.to_owned(), row.value.to_owned()));
     };
     if let Some(pages) = at_once {

@@ -70,6 +70,11 @@ impl ReduceFunction {
         !matches!(self, Self::Program(_))
     }
 
+    /// Whether it looks at the keys of rows.
+    pub(super) fn reads_keys(&self) -> bool {
+        !matches!(self, Self::Count | Self::Sum | Self::Stats)
+    }
+
     /// Whether it looks at the ids of rows.
     #[must_use]
     pub(super) fn reads_ids(&self) -> bool {

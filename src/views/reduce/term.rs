@@ -123,11 +123,12 @@ impl Number {
         self.calculate(other, i128::checked_mul, |a, b| a * b)
     }
 
+    #[inline]
     fn calculate(
         self,
         other: Self,
-        exact: fn(i128, i128) -> Option<i128>,
-        rounded: fn(f64, f64) -> f64,
+        exact: impl Fn(i128, i128) -> Option<i128>,
+        rounded: impl Fn(f64, f64) -> f64,
     ) -> Option<Self> {
         if let (Self::Integer(a), Self::Integer(b)) = (self, other)
             && let Some(integer) = exact(a, b)
@@ -141,6 +142,7 @@ impl Number {
     pub fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::Integer(a), Self::Integer(b)) => a.cmp(&b),
+            (Self::Float(a), Self::Float(b)) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
             (a, b) => a.float().partial_cmp(&b.float()).unwrap_or(Ordering::Equal),
         }
     }

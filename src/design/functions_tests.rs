@@ -181,6 +181,62 @@ fn a_filter_is_asked_once_by_all_who_ask_the_same() {
     assert_eq!(passes("{\"n\":2}", "5", "{}"), [false]);
 }
 
+/// What runs natively and what the engine is asked about keep their places.
+#[test]
+fn one_batch_is_judged_natively_and_by_the_engine() {
+    let ddoc = ddoc(&json!({
+        "validate_doc_update": "function(newDoc, oldDoc, userCtx) {
+            if (newDoc.date) throw({forbidden: new Date(newDoc.date)});
+            if (newDoc.n) throw({unauthorized: userCtx.name + newDoc.n});
+            if (newDoc.x) oldDoc.x.y = 1;
+        }",
+        "filters": {"f": "function(doc, req) {
+            if (doc.first) req.query.n = doc.n;
+            return doc.n == req.query.n;
+        }"},
+    }));
+    let functions = functions();
+    let news = ["{\"n\":1}", "{\"date\":1}", "{}", "{\"x\":1}", "{\"n\":2}"];
+    let questions = news.map(|new| Question { new: new.to_owned(), old: "{\"x\":{}}".to_owned() });
+    let refused =
+        |refusal: fn(String) -> CallError, reason: &str| Err(refusal(reason.into()).into());
+    assert_eq!(
+        functions.validate(&ddoc, &questions, "{\"name\":\"jan\"}", "{}"),
+        [
+            refused(CallError::Unauthorized, "\"jan1\""),
+            refused(CallError::Forbidden, "\"1970-01-01T00:00:00.001Z\""),
+            Ok(()),
+            Ok(()),
+            refused(CallError::Unauthorized, "\"jan2\""),
+        ]
+    );
+    // What the function does to the request is seen from then on.
+    let documents =
+        ["{\"n\":1}", "{\"n\":2}", "{\"n\":1,\"first\":true}", "{\"n\":2}", "{\"n\":1}"];
+    let request = json!({"query": {"n": 2}}).to_string();
+    let passing =
+        functions.filter(&ddoc, "f", documents.map(str::to_owned).to_vec(), [&request; 2]);
+    assert_eq!(passing, Ok(vec![false, true, true, false, true]));
+    let native = functions.native(&ddoc).into_iter().collect::<Vec<_>>();
+    let known = [("filters.f", true), ("validate_doc_update", false)];
+    assert_eq!(native, known.map(|(path, native)| (path.to_owned(), native)));
+}
+
+/// Nothing runs natively that the engine would not compile.
+#[test]
+fn a_source_is_one_for_the_engine_too() {
+    for source in [
+        "function(doc) { return doc.n || /(/.test(doc.a); }",
+        "function(doc) { 'use strict'; return doc.n || (doc = 010); }",
+        "function(doc) { return doc.n || (() => { break; })(); }",
+    ] {
+        let ddoc = ddoc(&json!({"filters": {"f": source}}));
+        let passing = functions().filter(&ddoc, "f", vec!["{\"n\":1}".to_owned()], ["{}"; 2]);
+        let is_refused = matches!(passing, Err(FunctionError::Call(CallError::Compilation(_))));
+        assert!(is_refused, "{source}: {passing:?}");
+    }
+}
+
 #[test]
 fn filters_pass_documents() {
     let ddoc = ddoc(&json!({

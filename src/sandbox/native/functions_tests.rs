@@ -227,6 +227,7 @@ const VALIDATIONS: &[(&str, usize)] = &[
     ("function(newDoc, oldDoc) { return oldDoc.type; }", 21),
     ("function(newDoc, oldDoc) { newDoc.type = 1; }", 0),
     ("function(newDoc) { newDoc.tags.sort(); }", 0),
+    ("function(newDoc) { throw({forbidden: ['é', '\u{ffff}', 'b', '😀', 'a', 'b'].sort()}); }", 24),
 ];
 
 /// Every document with the one after it as the one that it replaces, or with none.

@@ -446,7 +446,7 @@ const RECEIVERS: [&str; 12] = [
 ];
 
 /// Methods with nothing, and with what is cut out, taken or put.
-const METHODS: [&str; 31] = [
+const METHODS: [&str; 34] = [
     "toLowerCase()",
     "toUpperCase()",
     "trim()",
@@ -478,6 +478,9 @@ const METHODS: [&str; 31] = [
     "push(E, E)",
     "split(E, E)",
     "hasOwnProperty('n')",
+    "sort()",
+    "slice().sort()",
+    "split('').sort()",
 ];
 
 const METHODS_OF_ONE: [&str; 16] = [

@@ -2,13 +2,15 @@
 //!
 //! Where a method is called with what it is rarely called with, the engine runs the function.
 
+use std::cmp::Ordering;
+
 use bumpalo::collections::{String as ArenaText, Vec as ArenaVec};
 
 use super::machine::Machine;
 use super::number::{self, clamped, index_of, of_length, relative};
 use super::text::{self, has_known_case, is_space};
 use super::tree::{Builtin, Method};
-use super::value::{Answer, Array, Stop, Value};
+use super::value::{Answer, Array, Stop, Value, compare_texts};
 
 impl<'a> Machine<'a> {
     pub fn method(
@@ -168,6 +170,7 @@ impl<'a> Machine<'a> {
                 [Value::Function(id)],
             ) => self.each(array, method, *id),
             (Method::IndexOf | Method::Includes, [what]) => self.place_of(array, method, *what),
+            (Method::Sort, []) => self.sort(array),
             (Method::Join, []) => self.join(array, ","),
             (Method::Join, [Value::Text(by)]) => self.join(array, by),
             (Method::Slice, [] | [Value::Number(_)] | [Value::Number(_), Value::Number(_)]) => {
@@ -229,6 +232,24 @@ impl<'a> Machine<'a> {
             Method::Includes => Value::Bool(found.is_some()),
             _ => Value::Number(found.map_or(-1.0, of_length)),
         })
+    }
+
+    /// Sorts texts in an array of the function's own.
+    fn sort(&mut self, array: Value<'a>) -> Answer<Value<'a>> {
+        let Value::Array(own) = array else { return Err(Stop::Engine) };
+        let mut items = own.items.borrow_mut();
+        let mut bytes = 0;
+        for item in items.iter() {
+            let Value::Text(text) = item else { return Err(Stop::Engine) };
+            bytes += text.len() + 1;
+        }
+        let halvings = usize::BITS - items.len().leading_zeros();
+        self.charge(bytes.saturating_mul(halvings as usize))?;
+        items.sort_by(|one, two| match (one, two) {
+            (Value::Text(one), Value::Text(two)) => compare_texts(one, two),
+            _ => Ordering::Equal,
+        });
+        Ok(array)
     }
 
     fn append(

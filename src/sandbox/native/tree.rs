@@ -270,6 +270,7 @@ pub(super) enum Method {
     Replace,
     Slice,
     Some,
+    Sort,
     Split,
     StartsWith,
     Substr,
@@ -280,7 +281,7 @@ pub(super) enum Method {
     Trim,
 }
 
-const METHODS: [(&str, Method); 25] = [
+const METHODS: [(&str, Method); 26] = [
     ("charAt", Method::CharAt),
     ("charCodeAt", Method::CharCodeAt),
     ("concat", Method::Concat),
@@ -298,6 +299,7 @@ const METHODS: [(&str, Method); 25] = [
     ("replace", Method::Replace),
     ("slice", Method::Slice),
     ("some", Method::Some),
+    ("sort", Method::Sort),
     ("split", Method::Split),
     ("startsWith", Method::StartsWith),
     ("substr", Method::Substr),

@@ -183,7 +183,7 @@ fn equal_numbers(one: f64, two: f64) -> bool {
 }
 
 /// By UTF-16 units, which is not the order of characters beyond the basic plane.
-fn compare_texts(one: &str, two: &str) -> Ordering {
+pub(super) fn compare_texts(one: &str, two: &str) -> Ordering {
     if one.is_ascii() || two.is_ascii() {
         return one.as_bytes().cmp(two.as_bytes());
     }

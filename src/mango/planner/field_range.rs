@@ -29,6 +29,8 @@ pub struct Bounds {
     pub high: Option<Value>,
     low_is_inside: bool,
     high_is_inside: bool,
+    /// As ids compare in selectors; else values compare in view order.
+    by_bytes: bool,
 }
 
 /// A field with its range.
@@ -39,7 +41,8 @@ pub type NamedRange<'s> = (&'s str, FieldRange);
 pub fn field_ranges(selector: &Node) -> Vec<NamedRange<'_>> {
     let mut ranges = Vec::new();
     for field in indexable_fields(selector) {
-        match narrow(selector, field, Bounds::default()) {
+        let bounds = Bounds { by_bytes: field == "_id", ..Bounds::default() };
+        match narrow(selector, field, bounds) {
             None => return vec![(field, FieldRange::Empty)],
             Some(bounds) => ranges.push((field, FieldRange::Between(bounds))),
         }
@@ -86,9 +89,12 @@ impl Bounds {
         }
     }
 
+    fn order(&self, a: &Value, b: &Value) -> Ordering {
+        if self.by_bytes { collation::compare_raw(a, b) } else { collation::compare(a, b) }
+    }
+
     fn up_to(mut self, value: &Value, inside: bool) -> Option<Self> {
-        let order =
-            self.high.as_ref().map_or(Ordering::Less, |high| collation::compare(value, high));
+        let order = self.high.as_ref().map_or(Ordering::Less, |high| self.order(value, high));
         match order {
             Ordering::Less => {
                 self.high = Some(value.clone());
@@ -101,8 +107,7 @@ impl Bounds {
     }
 
     fn from(mut self, value: &Value, inside: bool) -> Option<Self> {
-        let order =
-            self.low.as_ref().map_or(Ordering::Greater, |low| collation::compare(value, low));
+        let order = self.low.as_ref().map_or(Ordering::Greater, |low| self.order(value, low));
         match order {
             Ordering::Greater => {
                 self.low = Some(value.clone());
@@ -116,7 +121,7 @@ impl Bounds {
 
     fn if_any(self) -> Option<Self> {
         let (Some(low), Some(high)) = (&self.low, &self.high) else { return Some(self) };
-        match collation::compare(low, high) {
+        match self.order(low, high) {
             Ordering::Less => Some(self),
             Ordering::Equal => (self.low_is_inside && self.high_is_inside).then_some(self),
             Ordering::Greater => None,
@@ -145,6 +150,10 @@ mod tests {
             (json!({"b": 1, "a": {"$gt": 2}}), json!([["a", 2, "max"], ["b", 1, 1]])),
             (json!({"a": {"$beginsWith": "x"}}), json!([["a", "x", "x\u{fffd}"]])),
             (json!({"$or": [{"a": 1}, {"a": 2}]}), json!([])),
+            // Between these lie ids, though in view order the first stands behind the second.
+            (json!({"_id": {"$gte": "B", "$lte": "a"}}), json!([["_id", "B", "a"]])),
+            (json!({"_id": {"$gte": "b", "$lte": "a"}}), json!([["_id", "empty"]])),
+            (json!({"x": {"$gte": "B", "$lte": "a"}}), json!([["x", "empty"]])),
             (json!({"a": {"$in": [1]}, "b": {"$ne": 1}}), json!([])),
         ] {
             let parsed = Selector::parse(&selector).unwrap();

@@ -8,8 +8,12 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream;
 use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 use crate::database::{DatabaseError, Reply};
+use crate::design::{FunctionCall, FunctionError};
+use crate::sandbox::{Asked, CallError, PoolError, Told};
 
 /// Blocking work that did not come to its end: it panicked, or the server is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -121,6 +125,49 @@ pub async fn run<T: Send + 'static>(
         tracing::error!(operation, %error, "a blocking operation was interrupted");
         Interrupted
     })
+}
+
+/// Waits for a call of a function, without a thread. `begin` is given what to call once there is
+/// an answer.
+///
+/// # Errors
+/// Those of the call.
+pub async fn called<T: Send + 'static>(
+    begin: impl FnOnce(Told) -> Result<FunctionCall<T>, FunctionError>,
+) -> Result<T, FunctionError> {
+    let answered = Arc::new(Notify::new());
+    let told = answered.clone();
+    let mut waiting = Waiting { call: Some(begin(Arc::new(move || told.notify_one()))?) };
+    loop {
+        let Some(call) = &waiting.call else {
+            return Err(CallError::from(PoolError::Crashed).into());
+        };
+        match call.ask() {
+            Asked::Answer(answer) => {
+                waiting.call = None;
+                return answer;
+            }
+            Asked::Wait(left) => {
+                let _ = tokio::time::timeout(left, answered.notified()).await;
+            }
+        }
+    }
+}
+
+/// A call that is waited for. If its client goes, a thread waits, so that it still ends in time.
+struct Waiting<T: Send + 'static> {
+    call: Option<FunctionCall<T>>,
+}
+
+impl<T: Send + 'static> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            #[expect(clippy::disallowed_methods, reason = "this is the door")]
+            let _waits = runtime.spawn_blocking(|| call.wait().is_ok());
+        }
+    }
 }
 
 /// Starts `work` on a thread that may block; nobody waits for it.

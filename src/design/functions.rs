@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::metrics;
 use crate::sandbox::{
-    CallError, ChunkSink, NativeFunction, RowSource, Sandbox, erlang_reason, erlang_term,
+    Asked, Call, CallError, ChunkSink, NativeFunction, RowSource, Sandbox, Told, erlang_reason,
+    erlang_term,
 };
 
 use super::response::{Response, read_json, shown};
@@ -81,42 +82,61 @@ impl Functions {
         paths.map(|path| (path.join("."), is_native(&path))).collect()
     }
 
-    /// `shows.{name}`; `document` is `null` or a document, JSON.
+    /// Begins `shows.{name}`; `document` is `null` or a document, JSON. `told` is called once
+    /// there is an answer; this does not block.
     ///
     /// # Errors
-    /// Where the function fails, or answers with something that is no response object.
+    /// Where the call cannot begin; the call's own are that the function fails, or answers with
+    /// something that is no response object.
     pub fn show(
         &self,
         ddoc: &Ddoc,
         name: &str,
         document: String,
         request: String,
-    ) -> Result<Response, FunctionError> {
-        let answer = self.call(ddoc, &["shows", name], vec![document, request])?;
-        let [response] = members(answer, "resp")?;
-        Response::from_value(response)
+        told: Told,
+    ) -> Result<FunctionCall<Response>, FunctionError> {
+        self.begin(ddoc, &["shows", name], vec![document, request], told, |answer| {
+            let [response] = members(answer, "resp")?;
+            Response::from_value(response)
+        })
     }
 
-    /// `updates.{name}`.
+    /// Begins `updates.{name}`, as [`Self::show`] does.
     ///
     /// # Errors
-    /// Where the function fails, or answers with something that is no response object.
+    /// As there.
     pub fn update(
         &self,
         ddoc: &Ddoc,
         name: &str,
         document: String,
         request: String,
-    ) -> Result<Updated, FunctionError> {
-        let answer = self.call(ddoc, &["updates", name], vec![document, request])?;
-        let [document, response] = members(answer, "up")?;
-        let response = Response::from_value(response)?;
-        let document = match document {
-            Value::Object(members) => Some(members),
-            // CouchDB saves nothing else, and says nothing about it.
-            _ => None,
-        };
-        Ok(Updated { document, response })
+        told: Told,
+    ) -> Result<FunctionCall<Updated>, FunctionError> {
+        self.begin(ddoc, &["updates", name], vec![document, request], told, |answer| {
+            let [document, response] = members(answer, "up")?;
+            let response = Response::from_value(response)?;
+            let document = match document {
+                Value::Object(members) => Some(members),
+                // CouchDB saves nothing else, and says nothing about it.
+                _ => None,
+            };
+            Ok(Updated { document, response })
+        })
+    }
+
+    fn begin<T>(
+        &self,
+        ddoc: &Ddoc,
+        path: &[&str],
+        arguments: Vec<String>,
+        told: Told,
+        read: fn(Value) -> Result<T, FunctionError>,
+    ) -> Result<FunctionCall<T>, FunctionError> {
+        let begun = Instant::now();
+        let call = self.sandbox.begin_call(ddoc.program(), path, arguments, Some(told))?;
+        Ok(FunctionCall { call, begun, read })
     }
 
     /// `lists.{name}`; `head` is what stands before a view's rows.
@@ -270,6 +290,42 @@ impl Functions {
         metrics::PROGRAM_ERRORS.add(u64::from(answer.is_err()));
         read_json(&answer?)
     }
+}
+
+/// A call of a function that answers a request. Whoever has it asks until there is an answer, or
+/// waits for it.
+pub struct FunctionCall<T> {
+    call: Call<String>,
+    begun: Instant,
+    read: fn(Value) -> Result<T, FunctionError>,
+}
+
+impl<T> FunctionCall<T> {
+    /// Asks for the answer, which is given once.
+    pub fn ask(&self) -> Asked<Result<T, FunctionError>> {
+        match self.call.ask() {
+            Asked::Answer(answer) => Asked::Answer(read_call(self.begun, self.read, answer)),
+            Asked::Wait(left) => Asked::Wait(left),
+        }
+    }
+
+    /// Waits for the answer. Blocks.
+    ///
+    /// # Errors
+    /// Where the function fails, or its answer is of no use.
+    pub fn wait(self) -> Result<T, FunctionError> {
+        read_call(self.begun, self.read, self.call.wait())
+    }
+}
+
+fn read_call<T>(
+    begun: Instant,
+    read: fn(Value) -> Result<T, FunctionError>,
+    answer: Result<String, CallError>,
+) -> Result<T, FunctionError> {
+    metrics::called(&metrics::OTHER_CALLS, &metrics::OTHER_TIME_US, begun);
+    metrics::PROGRAM_ERRORS.add(u64::from(answer.is_err()));
+    read(read_json(&answer?)?)
 }
 
 fn unanswered() -> Result<String, CallError> {

@@ -1,11 +1,16 @@
 //! What callers get of the functions of a design document.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::document::{Attachment, Digest, DocId, Document, Encoding, Rev};
-use crate::sandbox::{CallError, Options, PoolOptions, Sandbox};
+use crate::sandbox::{CallError, Options, PoolOptions, Sandbox, Told};
 
-use super::{Ddoc, FunctionError, Functions, Question, Response, ResponseBody, Rewritten, Updated};
+use super::{
+    Ddoc, FunctionCall, FunctionError, Functions, Question, Response, ResponseBody, Rewritten,
+    Updated,
+};
 
 fn functions() -> Functions {
     Functions::new(Sandbox::new(Options::default()).unwrap())
@@ -30,6 +35,10 @@ fn ddoc(body: &Value) -> Ddoc {
     Ddoc::new(&document, None).unwrap()
 }
 
+fn untold() -> Told {
+    Arc::new(|| {})
+}
+
 fn request() -> String {
     json!({"method": "POST", "path": [], "headers": {}, "query": {}}).to_string()
 }
@@ -42,7 +51,9 @@ fn thrown(error: &str, reason: &str) -> FunctionError {
 fn shows_give_responses() {
     let show = |source: &str| {
         let ddoc = ddoc(&json!({"shows": {"f": source}}));
-        functions().show(&ddoc, "f", "null".to_owned(), request())
+        functions()
+            .show(&ddoc, "f", "null".to_owned(), request(), untold())
+            .and_then(FunctionCall::wait)
     };
     let body = Some(ResponseBody::Text("x".to_owned()));
     assert_eq!(show("() => 'x'"), Ok(Response { body, ..Response::default() }));
@@ -71,7 +82,9 @@ fn shows_give_responses() {
     assert_eq!(show("() => ({foo: 1})"), invalid("{<<\"foo\">>,1}"));
     assert_eq!(show("() => new String('b')"), invalid("<<\"b\">>"));
     let none = ddoc(&json!({"shows": {}}));
-    let answer = functions().show(&none, "f", "null".to_owned(), request());
+    let answer = functions()
+        .show(&none, "f", "null".to_owned(), request(), untold())
+        .and_then(FunctionCall::wait);
     assert_eq!(answer, Err(CallError::MissingKey("f".to_owned()).into()));
 }
 
@@ -79,7 +92,9 @@ fn shows_give_responses() {
 fn updates_give_documents_and_responses() {
     let update = |source: &str| {
         let ddoc = ddoc(&json!({"updates": {"f": source}}));
-        functions().update(&ddoc, "f", "null".to_owned(), request())
+        functions()
+            .update(&ddoc, "f", "null".to_owned(), request(), untold())
+            .and_then(FunctionCall::wait)
     };
     let with = |document: Value| Updated {
         document: document.as_object().cloned(),

@@ -17,7 +17,7 @@ mod functions_tests;
 mod tests;
 
 pub use ddoc::Ddoc;
-pub use functions::{FunctionError, Functions, Rewritten, Updated};
+pub use functions::{FunctionCall, FunctionError, Functions, Rewritten, Updated};
 pub use response::{Response, ResponseBody};
 pub use signature::has_views;
 pub use validate::{DesignError, FunctionKind, Partitioning, validate};

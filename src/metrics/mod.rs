@@ -116,9 +116,14 @@ pub static MANGO_QUERY_TIME: Histogram = Histogram::new();
 pub fn timed<T>(calls: &Counter, time_us: &Counter, work: impl FnOnce() -> T) -> T {
     let started = Instant::now();
     let result = work();
+    called(calls, time_us, started);
+    result
+}
+
+/// The same for a call that has ended now.
+pub fn called(calls: &Counter, time_us: &Counter, started: Instant) {
     calls.add(1);
     time_us.add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
-    result
 }
 
 /// Counts a request once its answer is known.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::host::Streams;
 use super::native::NativeMaps;
-use super::pool::PoolError;
+use super::pool::{PoolError, Told};
 use super::program::{CallError, ChunkSink, Code, MapResults, Program, ReduceCall, RowSource};
-use super::sandbox::{Purpose, Sandbox};
+use super::sandbox::{Call, Purpose, Sandbox};
 
 impl Sandbox {
     /// Runs a program's map functions over documents, each a JSON object. Blocks while it runs,
@@ -118,8 +118,22 @@ impl Sandbox {
         path: &[&str],
         arguments: Vec<String>,
     ) -> Result<String, CallError> {
+        self.begin_call(program, path, arguments, None)?.wait()
+    }
+
+    /// The same without waiting; `told` is called once there is an answer.
+    ///
+    /// # Errors
+    /// Where the call cannot begin.
+    pub fn begin_call(
+        &self,
+        program: &Program,
+        path: &[&str],
+        arguments: Vec<String>,
+        told: Option<Told>,
+    ) -> Result<Call<String>, CallError> {
         let path = owned(path);
-        self.with_instance(Purpose::Request, program, move |instance, clock| {
+        self.begin_with_instance(Purpose::Request, program, told, move |instance, clock| {
             instance.call(&path, &arguments, clock)
         })
     }

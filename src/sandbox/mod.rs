@@ -59,9 +59,9 @@ pub use compile::CompileError;
 pub use engine::Limits;
 pub use erlang::{erlang_reason, erlang_term};
 pub use native::NativeFunction;
-pub use pool::{Pool, PoolError, PoolOptions};
+pub use pool::{Asked, Pool, PoolError, PoolOptions, Told};
 pub use program::{
     CallError, ChunkSink, Code, Emitted, EmittedRow, MapResults, Program, ReduceCall, RowSource,
 };
-pub use sandbox::{Options, Sandbox};
+pub use sandbox::{Call, Options, Sandbox};
 pub use wasm::{WasmCode, WasmModule};

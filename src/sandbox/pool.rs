@@ -69,10 +69,33 @@ pub enum PoolError {
 /// A fixed number of threads; they end when the pool is dropped and their jobs are done.
 pub struct Pool {
     shared: Arc<Shared>,
-    options: PoolOptions,
+    /// How long a job may wait for a thread.
+    wait: Duration,
+}
+
+/// Told that an answer is there.
+pub type Told = Arc<dyn Fn() + Send + Sync>;
+
+/// What a job is found to be like.
+pub enum Asked<T> {
+    /// It has ended.
+    Answer(T),
+    /// It has not; ask again after this time, or when told.
+    Wait(Duration),
+}
+
+/// A job that was handed to a pool. Whoever has it asks until there is an answer: only so is a job
+/// given up that does not end in time.
+pub struct Begun<T> {
+    shared: Arc<Shared>,
+    ticket: Arc<Ticket<T>>,
+    come: Instant,
+    queue_wait: Duration,
+    time_max: Duration,
 }
 
 struct Shared {
+    options: PoolOptions,
     /// How long a thread keeps what it has ready without using it.
     idle_ms: AtomicU64,
     /// Grows when all that is ready is to be forgotten.
@@ -94,7 +117,8 @@ struct State {
 impl Pool {
     /// Starts the threads; an error is the operating system's.
     pub fn new(options: PoolOptions) -> io::Result<Self> {
-        let shared = Shared {
+        let shared = Arc::new(Shared {
+            options,
             idle_ms: AtomicU64::default(),
             generation: AtomicU64::default(),
             state: Mutex::new(State {
@@ -105,11 +129,11 @@ impl Pool {
                 closed: false,
             }),
             job_came: Condvar::new(),
-        };
-        let pool = Self { shared: Arc::new(shared), options };
+        });
+        let pool = Self { shared, wait: options.wait };
         pool.set_idle_limit(options.idle);
         for _ in 0..options.threads.max(1) {
-            pool.start_thread()?;
+            pool.shared.start_thread()?;
         }
         Ok(pool)
     }
@@ -148,45 +172,22 @@ impl Pool {
         time_max: Duration,
         work: impl FnOnce(Arc<dyn Progress>) -> T + Send + 'static,
     ) -> Result<T, PoolError> {
-        let ticket = Arc::new(Ticket { phase: Mutex::new(Phase::Waiting), moved: Condvar::new() });
-        self.enqueue(Box::new(Task { work, ticket: Arc::clone(&ticket) }))?;
-        match ticket.wait(self.options.wait, time_max) {
-            Some(answer) => answer,
-            None => self.give_up(&ticket),
-        }
+        self.begin(time_max, None, work)?.wait()
     }
 
-    fn enqueue(&self, job: Box<dyn Job>) -> Result<(), PoolError> {
-        let mut state = self.shared.lock();
-        if state.queue.len() >= self.options.queue_max {
-            return Err(PoolError::Busy);
-        }
-        state.queue.push_back(job);
-        self.shared.job_came.notify_one();
-        Ok(())
-    }
-
-    /// Leaves a job that is out of time to its thread and starts another thread in its place.
-    /// Both happen under the lock, so that the thread, once done, finds itself replaced.
-    fn give_up<T>(&self, ticket: &Ticket<T>) -> Result<T, PoolError> {
-        let mut state = self.shared.lock();
-        if let Some(answer) = ticket.abandon() {
-            return answer;
-        }
-        if state.overruns < self.options.overruns_max && self.start_thread().is_ok() {
-            state.overruns += 1;
-        }
-        self.shared.ended(&mut state);
-        Err(PoolError::Overrun)
-    }
-
-    fn start_thread(&self) -> io::Result<()> {
-        let shared = Arc::clone(&self.shared);
-        thread::Builder::new()
-            .name("sandbox".to_owned())
-            .stack_size(self.options.stack_bytes)
-            .spawn(move || shared.work())?;
-        Ok(())
+    /// Hands over `work` as [`Self::run_in_steps`] does and waits for nothing; `told` is called
+    /// once there is an answer.
+    pub(super) fn begin<T: Send + 'static>(
+        &self,
+        time_max: Duration,
+        told: Option<Told>,
+        work: impl FnOnce(Arc<dyn Progress>) -> T + Send + 'static,
+    ) -> Result<Begun<T>, PoolError> {
+        let (phase, moved) = (Mutex::new(Phase::Waiting), Condvar::new());
+        let ticket = Arc::new(Ticket { phase, moved, told });
+        let (shared, come) = (Arc::clone(&self.shared), Instant::now());
+        shared.enqueue(Box::new(Task { work, ticket: Arc::clone(&ticket) }))?;
+        Ok(Begun { shared, ticket, come, queue_wait: self.wait, time_max })
     }
 }
 
@@ -198,7 +199,92 @@ impl Drop for Pool {
     }
 }
 
+impl<T> Begun<T> {
+    /// Asks for the answer, which is given once. Gives up a job that is out of time.
+    pub fn ask(&self) -> Asked<Result<T, PoolError>> {
+        let look = self.look(&mut self.ticket.lock());
+        match look {
+            Look::Left(left) => Asked::Wait(left),
+            Look::Ended(answer) => Asked::Answer(answer),
+            Look::Late => Asked::Answer(self.shared.give_up(&self.ticket)),
+        }
+    }
+
+    /// Waits for the answer.
+    pub fn wait(self) -> Result<T, PoolError> {
+        let mut phase = self.ticket.lock();
+        loop {
+            let left = match self.look(&mut phase) {
+                Look::Left(left) => left,
+                Look::Ended(answer) => return answer,
+                Look::Late => break,
+            };
+            let waited = self.ticket.moved.wait_timeout(phase, left);
+            phase = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(phase);
+        self.shared.give_up(&self.ticket)
+    }
+
+    fn look(&self, phase: &mut Phase<T>) -> Look<T> {
+        let time_max = self.time_max;
+        let left = match phase {
+            // Nobody tells when the job begins; it cannot be out of time before.
+            Phase::Waiting => self.queue_wait.saturating_sub(self.come.elapsed()).min(time_max),
+            Phase::Running(None) => time_max,
+            Phase::Running(Some(since)) => time_max.saturating_sub(since.elapsed()),
+            Phase::Done(_) | Phase::Abandoned => Duration::ZERO,
+        };
+        if left.is_zero() && !matches!(phase, Phase::Running(_)) {
+            return take(phase).map_or(Look::Late, Look::Ended);
+        }
+        if left.is_zero() { Look::Late } else { Look::Left(left) }
+    }
+}
+
+/// How a job stands.
+enum Look<T> {
+    /// It may go on for so long.
+    Left(Duration),
+    Ended(Result<T, PoolError>),
+    /// It runs for longer than it may.
+    Late,
+}
+
 impl Shared {
+    fn enqueue(&self, job: Box<dyn Job>) -> Result<(), PoolError> {
+        let mut state = self.lock();
+        if state.queue.len() >= self.options.queue_max {
+            return Err(PoolError::Busy);
+        }
+        state.queue.push_back(job);
+        self.job_came.notify_one();
+        Ok(())
+    }
+
+    /// Leaves a job that is out of time to its thread and starts another thread in its place.
+    /// Both happen under the lock, so that the thread, once done, finds itself replaced.
+    fn give_up<T>(self: &Arc<Self>, ticket: &Ticket<T>) -> Result<T, PoolError> {
+        let mut state = self.lock();
+        if let Some(answer) = ticket.abandon() {
+            return answer;
+        }
+        if state.overruns < self.options.overruns_max && self.start_thread().is_ok() {
+            state.overruns += 1;
+        }
+        self.ended(&mut state);
+        Err(PoolError::Overrun)
+    }
+
+    fn start_thread(self: &Arc<Self>) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        thread::Builder::new()
+            .name("sandbox".to_owned())
+            .stack_size(self.options.stack_bytes)
+            .spawn(move || shared.work())?;
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -312,6 +398,7 @@ where
 struct Ticket<T> {
     phase: Mutex<Phase<T>>,
     moved: Condvar,
+    told: Option<Told>,
 }
 
 enum Phase<T> {
@@ -326,27 +413,6 @@ enum Phase<T> {
 impl<T> Ticket<T> {
     fn lock(&self) -> MutexGuard<'_, Phase<T>> {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for the answer; none when the job runs for longer than it may.
-    fn wait(&self, queue_wait: Duration, time_max: Duration) -> Option<Result<T, PoolError>> {
-        let come = Instant::now();
-        let mut phase = self.lock();
-        loop {
-            let left = match &*phase {
-                // Nobody tells when the job begins; it cannot be out of time before.
-                Phase::Waiting => queue_wait.saturating_sub(come.elapsed()).min(time_max),
-                Phase::Running(None) => time_max,
-                Phase::Running(Some(since)) => time_max.saturating_sub(since.elapsed()),
-                Phase::Done(_) | Phase::Abandoned => return take(&mut phase),
-            };
-            if left.is_zero() {
-                let in_queue = matches!(*phase, Phase::Waiting);
-                return if in_queue { take(&mut phase) } else { None };
-            }
-            let waited = self.moved.wait_timeout(phase, left);
-            phase = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
     }
 
     /// Leaves the job alone, unless its answer has just come.
@@ -370,7 +436,11 @@ impl<T> Ticket<T> {
             return Ended::Abandoned;
         }
         *phase = Phase::Done(answer);
+        drop(phase);
         self.moved.notify_one();
+        if let Some(told) = &self.told {
+            told();
+        }
         Ended::Answered
     }
 }
@@ -486,7 +556,7 @@ mod tests {
         let mut pool = one_thread(1, LONG, 0);
         let (hold, answer) = block(&pool, Duration::from_millis(1));
         assert_eq!(answer, Err(PoolError::Overrun));
-        pool.options.wait = Duration::from_millis(1);
+        pool.wait = Duration::from_millis(1);
         let (ran, whether_ran) = mpsc::channel();
         let refused = pool.run(LONG, move || ran.send(()).unwrap());
         assert_eq!(refused, Err(PoolError::Busy), "waited for too long");
@@ -495,8 +565,35 @@ mod tests {
         while !pool.shared.lock().queue.is_empty() {
             thread::yield_now();
         }
-        pool.options.wait = LONG;
+        pool.wait = LONG;
         assert_eq!(pool.run(LONG, || 7), Ok(7));
         assert!(whether_ran.recv().is_err(), "a job that was refused must not run");
+    }
+
+    #[test]
+    fn whoever_begins_a_job_is_told_of_its_answer() {
+        let pool = one_thread(4, LONG, 0);
+        let (tell, answers) = mpsc::channel();
+        let told = Arc::new(move || tell.send(()).unwrap());
+        let (go, wait) = mpsc::channel::<()>();
+        let work = move |_| wait.recv().map(|()| 7);
+        let begun = pool.begin(LONG, Some(told), work).unwrap();
+        assert!(matches!(begun.ask(), Asked::Wait(left) if left <= LONG));
+        go.send(()).unwrap();
+        answers.recv().unwrap();
+        assert!(matches!(begun.ask(), Asked::Answer(Ok(Ok(7)))));
+    }
+
+    #[test]
+    fn a_job_is_given_up_by_who_asks() {
+        let pool = one_thread(4, LONG, 1);
+        let (go, wait) = mpsc::channel::<()>();
+        let work = move |_| wait.recv().is_ok();
+        let begun = pool.begin(Duration::from_millis(1), None, work).unwrap();
+        while matches!(begun.ask(), Asked::Wait(_)) {
+            thread::yield_now();
+        }
+        assert_eq!(pool.run(LONG, || 8), Ok(8), "another thread has taken its place");
+        go.send(()).unwrap();
     }
 }

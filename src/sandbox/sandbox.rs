@@ -19,9 +19,9 @@ use super::host::Collate;
 use super::instance::{Instance, Setup};
 use super::instances::{Kept, with_instance};
 use super::native::NativeFunction;
-use super::pool::{Pool, PoolError, PoolOptions};
+use super::pool::{Asked, Begun, Pool, PoolError, PoolOptions, Told};
 use super::program::{CallError, Program};
-use super::stuck::Stuck;
+use super::stuck::{Run, Stuck};
 use super::verdicts::{Key, Verdicts};
 use super::wasm::{self, WasmModule};
 
@@ -244,8 +244,23 @@ impl Sandbox {
         &self,
         purpose: Purpose,
         program: &Program,
-        mut work: W,
+        work: W,
     ) -> Result<T, CallError>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut dyn Instance, &Rc<Clock>) -> Result<T, CallError> + Send + 'static,
+    {
+        self.begin_with_instance(purpose, program, None, work)?.wait()
+    }
+
+    /// The same without waiting; `told` is called once there is an answer.
+    pub(super) fn begin_with_instance<T, W>(
+        &self,
+        purpose: Purpose,
+        program: &Program,
+        told: Option<Told>,
+        mut work: W,
+    ) -> Result<Call<T>, CallError>
     where
         T: Send + 'static,
         W: FnMut(&mut dyn Instance, &Rc<Clock>) -> Result<T, CallError> + Send + 'static,
@@ -266,17 +281,46 @@ impl Sandbox {
         let Some((run, running)) = self.stuck.begin(program.key) else {
             return Err(CallError::TimedOut);
         };
-        let answer = pool.run_in_steps(limit.saturating_add(self.grace), move |progress| {
+        let begun = pool.begin(limit.saturating_add(self.grace), told, move |progress| {
             let clock = Rc::new(Clock::new(limit, progress));
             let _running = running;
             with_instance(&program, &setup, &clock, |instance| work(instance, &clock))
-        });
-        match answer {
-            Err(PoolError::Overrun) => {
-                run.give_up();
-                Err(CallError::TimedOut)
-            }
-            answer => answer?,
+        })?;
+        Ok(Call { begun, run })
+    }
+}
+
+/// A call that was begun. Whoever has it asks until there is an answer, or waits for it: only so
+/// is a call given up that does not end in time.
+pub struct Call<T> {
+    begun: Begun<Result<T, CallError>>,
+    run: Run,
+}
+
+impl<T> Call<T> {
+    /// Asks for the answer, which is given once.
+    pub fn ask(&self) -> Asked<Result<T, CallError>> {
+        match self.begun.ask() {
+            Asked::Answer(answer) => Asked::Answer(of_pool(answer, &self.run)),
+            Asked::Wait(left) => Asked::Wait(left),
         }
+    }
+
+    /// Waits for the answer. Blocks.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub fn wait(self) -> Result<T, CallError> {
+        of_pool(self.begun.wait(), &self.run)
+    }
+}
+
+fn of_pool<T>(answer: Result<Result<T, CallError>, PoolError>, run: &Run) -> Result<T, CallError> {
+    match answer {
+        Err(PoolError::Overrun) => {
+            run.give_up();
+            Err(CallError::TimedOut)
+        }
+        answer => answer?,
     }
 }

@@ -28,20 +28,18 @@ pub async fn show(
     require_function(&ddoc, "shows", name)?;
     let (name, id) = (name.clone(), document_id(rest));
     let seen = SeenRequest::take(&mut request).await?;
-    blocking::run("show", move || {
-        let viewer = Viewer::of(&request, &db)?;
-        let document = DocumentSeen::read(&db, id.as_deref(), &viewer)?;
-        let etag = etag(&request, &ddoc, &document);
-        if request.matches_etag(&etag) {
-            return Ok(respond::not_modified(&etag));
-        }
-        let seen = seen.to_json(&db, id.as_deref());
-        let response = request.app.functions.show(&ddoc, &name, document.json, seen)?;
-        let response = answer::whole(response, StatusCode::OK, &request.settings)?;
-        let response = respond::with(response, header::ETAG, &etag);
-        Ok(respond::with(response, header::VARY, "Accept"))
-    })
-    .await?
+    let viewer = Viewer::of(&request, &db)?;
+    let document = DocumentSeen::read(&db, id.as_deref(), &viewer)?;
+    let etag = etag(&request, &ddoc, &document);
+    if request.matches_etag(&etag) {
+        return Ok(respond::not_modified(&etag));
+    }
+    let seen = seen.to_json(&db, id.as_deref());
+    let functions = &request.app.functions;
+    let call = blocking::called(|told| functions.show(&ddoc, &name, document.json, seen, told));
+    let response = answer::whole(call.await?, StatusCode::OK, &request.settings)?;
+    let response = respond::with(response, header::ETAG, &etag);
+    Ok(respond::with(response, header::VARY, "Accept"))
 }
 
 /// All that CouchDB expects an answer to depend on: neither the query nor the function's name.

@@ -42,13 +42,11 @@ pub async fn update(
     let (name, id) = (name.clone(), document_id(rest));
     let seen = SeenRequest::take(&mut request).await?;
     let viewer = Viewer::of(&request, &db)?;
-    let (reading, app) = (db.clone(), request.app.clone());
-    let updated = blocking::run("update function", move || {
-        let document = DocumentSeen::read(&reading, id.as_deref(), &viewer)?;
-        let seen = seen.to_json(&reading, id.as_deref());
-        Ok::<_, ApiError>(app.functions.update(&ddoc, &name, document.json, seen)?)
-    });
-    let updated = updated.await??;
+    let document = DocumentSeen::read(&db, id.as_deref(), &viewer)?;
+    let seen = seen.to_json(&db, id.as_deref());
+    let functions = &request.app.functions;
+    let call = blocking::called(|told| functions.update(&ddoc, &name, document.json, seen, told));
+    let updated = call.await?;
     let Some(document) = updated.document else {
         return answer::whole(updated.response, StatusCode::OK, &request.settings);
     };

@@ -212,3 +212,49 @@ where
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::design::{Ddoc, Functions};
+    use crate::document::{DocId, Document, Rev};
+    use crate::sandbox::{Limits, Options, PoolOptions, Sandbox};
+
+    /// A design document with one show function, `f`.
+    fn with_show(source: &str) -> Ddoc {
+        let document = Document {
+            id: DocId::parse("_design/d").unwrap(),
+            rev: Rev::parse("1-00000000000000000000000000000001").unwrap(),
+            deleted: false,
+            body: json!({"shows": {"f": source}}).to_string().into(),
+            attachments: Vec::new(),
+        };
+        Ddoc::new(&document, None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_client_has_gone_is_given_up() {
+        let callers = PoolOptions {
+            threads: 1,
+            overruns_max: 1,
+            wait: Duration::from_secs(1),
+            ..PoolOptions::default()
+        };
+        let time = Duration::from_millis(20);
+        let limits = Limits { time, ..Limits::default() };
+        let options = Options { limits, callers, grace: time, ..Options::default() };
+        let functions = Functions::new(Sandbox::new(options).unwrap());
+        let show = |ddoc: &Ddoc, told| functions.show(ddoc, "f", "null".into(), "{}".into(), told);
+        // One step, which the engine cannot interrupt, for longer than another call may wait.
+        let step = "() => { var s = (1n << 1000000n) + 1n; return s + '' }";
+        let stuck = with_show(step);
+        let gone = tokio::time::timeout(Duration::ZERO, called(|told| show(&stuck, told))).await;
+        assert!(gone.is_err());
+        let quick = with_show("() => 'x'");
+        assert!(called(|told| show(&quick, told)).await.is_ok(), "another thread has its place");
+    }
+}

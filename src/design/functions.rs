@@ -50,7 +50,7 @@ pub enum Rewritten {
 
 const VALIDATION: &str = "validate_doc_update";
 
-/// Calls functions, natively or in the sandbox; every call blocks.
+/// Calls functions, natively or in the sandbox; calls block where nothing else is said.
 #[derive(Debug)]
 pub struct Functions {
     sandbox: Sandbox,

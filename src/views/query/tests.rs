@@ -307,6 +307,20 @@ fn fit(mut query: RangeQuery, places: Places) -> RangeQuery {
 
 type Shown = (String, String, String);
 
+/// Whether an attempt from memory has shown everything; else it says why not.
+fn was_in_memory(begun: Result<bool, ViewsError>) -> bool {
+    match begun {
+        Ok(more) => {
+            assert!(!more);
+            true
+        }
+        Err(error) => {
+            assert!(matches!(error, ViewsError::NotInMemory), "{error}");
+            false
+        }
+    }
+}
+
 /// `at_once` pages may be looked at for a beginning from memory.
 fn map_rows(model: &Model, query: &RangeQuery, page: usize, at_once: Option<usize>) -> Vec<Shown> {
     let mut cursor = MapCursor::new(query.clone());
@@ -327,17 +341,11 @@ fn map_rows(model: &Model, query: &RangeQuery, page: usize, at_once: Option<usiz
                 ControlFlow::Continue(())
             }
         });
-        match begun {
-            Ok(more) => {
-                assert!(!more);
-                return shown;
-            }
-            Err(error) => {
-                assert!(matches!(error, ViewsError::NotInMemory), "{error}");
-                shown.clear();
-                cursor.rewind();
-            }
+        if was_in_memory(begun) {
+            return shown;
         }
+        shown.clear();
+        cursor.rewind();
     }
     loop {
         let upto = shown.len() + page;
@@ -374,17 +382,11 @@ fn reduce_rows(
             shown.push((row.key, value));
             ControlFlow::Continue(())
         });
-        match begun {
-            Ok(more) => {
-                assert!(!more);
-                return shown;
-            }
-            Err(error) => {
-                assert!(matches!(error, ViewsError::NotInMemory), "{error}");
-                shown.clear();
-                cursor.rewind();
-            }
+        if was_in_memory(begun) {
+            return shown;
         }
+        shown.clear();
+        cursor.rewind();
     }
     loop {
         let upto = shown.len() + page;

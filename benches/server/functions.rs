@@ -1,7 +1,7 @@
 //! Functions of design documents on requests, on writes and on changes.
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bench::{Base, Bench};
 use crate::documents;
@@ -40,7 +40,7 @@ const VALIDATE: &str = r"function(newDoc, oldDoc, userCtx, secObj) {
   if (!/^\d{4}-\d\d/.test(newDoc.date)) throw({forbidden: 'bad date'});
 }";
 
-async fn put_ddoc(bench: &Bench, database: &str, ddoc: &serde_json::Value) -> Result<()> {
+async fn put_ddoc(bench: &Bench, database: &str, ddoc: &Value) -> Result<()> {
     let request = http::put(&format!("{database}/_design/functions"), ddoc.to_string().as_bytes());
     bench.server.connect().await?.expect(&request).await?;
     Ok(())
@@ -122,7 +122,7 @@ pub async fn update(bench: &mut Bench) -> Result<()> {
     .await?;
     let rows = http::get(&format!("{database}/_all_docs?include_docs=true"));
     let rows = connection.expect(&rows).await?.json()?;
-    let rows = rows.get("rows").and_then(serde_json::Value::as_array);
+    let rows = rows.get("rows").and_then(Value::as_array);
     let counters =
         rows.into_iter().flatten().filter_map(|row| row.pointer("/doc/counter")?.as_u64());
     check("updates", &(done as u64), &counters.sum())?;
@@ -163,5 +163,16 @@ pub async fn changes_filter(bench: &mut Bench) -> Result<()> {
     let request = http::get(&format!("{}/_changes?filter=functions/t&t=order", Base::PATH));
     let measured = streamed(bench, request, rows, documents).await?;
     bench.report.add(Figure::cpu("changes filter", &measured));
+    let map = "function(doc) { if (doc.count < 100) emit(doc.count, doc); }";
+    let ddoc = json!({"views": {"few": {"map": map}}}).to_string();
+    let mut connection = bench.server.connect().await?;
+    let path = format!("{}/_design/filtering", Base::PATH);
+    connection.expect(&http::put(&path, ddoc.as_bytes())).await?;
+    let view = connection.expect(&http::get(&format!("{path}/_view/few?limit=0"))).await?.json()?;
+    let rows = view.get("total_rows").and_then(Value::as_u64).unwrap_or_default();
+    let passing = usize::try_from(rows).unwrap_or_default();
+    let request = http::get(&format!("{}/_changes?filter=_view&view=filtering/few", Base::PATH));
+    let measured = streamed(bench, request, passing, documents).await?;
+    bench.report.add(Figure::cpu("changes _view indexed", &measured));
     Ok(())
 }

@@ -31,6 +31,13 @@ impl Sandbox {
         Some(vec![is_native; sources.len()])
     }
 
+    /// Whether a map of a program emits something of a document exactly if it lets it pass when
+    /// it is used as a filter, unless it throws: it runs without an engine, and nothing that it
+    /// looks at is told otherwise to filters. Blocks as [`Self::map`] does.
+    pub fn map_filters(&self, program: &Program, map: usize) -> bool {
+        self.native_maps(program).is_some_and(|maps| maps.filters(map))
+    }
+
     /// The program's maps, where they run without an engine.
     fn native_maps<'p>(&self, program: &'p Program) -> Option<&'p NativeMaps> {
         let native = program.native.get_or_init(|| {

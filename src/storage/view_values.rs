@@ -25,6 +25,8 @@ pub struct IndexEntry {
     pub collator_version: String,
     /// Rows of each view.
     pub rows: Vec<u64>,
+    /// Whether the map of each view may have failed on a document, which then has no rows of it.
+    pub failed: Vec<bool>,
     /// Bytes of the JSON of all keys and values.
     pub external_bytes: u64,
 }
@@ -90,6 +92,7 @@ impl IndexEntry {
         out.number(self.external_bytes);
         out.number(self.rows.len() as u64);
         self.rows.iter().for_each(|rows| out.number(*rows));
+        self.failed.iter().for_each(|failed| out.byte(u8::from(*failed)));
         out.0
     }
 
@@ -104,6 +107,8 @@ impl IndexEntry {
         let external_bytes = reader.number()?;
         let count = reader.count()?;
         let rows = (0..count).map(|_| reader.number()).collect::<Read<_>>()?;
+        // Entries were once written without these.
+        let failed = (0..count).map(|_| reader.byte().map_or(true, |byte| byte == 1)).collect();
         Ok(Self {
             number: IndexNumber(number),
             format,
@@ -113,6 +118,7 @@ impl IndexEntry {
             summarised,
             collator_version,
             rows,
+            failed,
             external_bytes,
         })
     }
@@ -238,9 +244,13 @@ mod tests {
             summarised: true,
             collator_version: "2.4".to_owned(),
             rows: vec![0, 1 << 40],
+            failed: vec![true, false],
             external_bytes: 5,
         };
-        assert_eq!(IndexEntry::decode(&entry.encode()).unwrap(), entry);
+        let encoded = entry.encode();
+        assert_eq!(IndexEntry::decode(&encoded).unwrap(), entry);
+        let older = IndexEntry::decode(&encoded[..encoded.len() - 2]).unwrap();
+        assert_eq!(older, IndexEntry { failed: vec![true, true], ..entry });
         let row = ViewRow { key: "[1,\"é\"]", value: "null" };
         let encoded = row.encode();
         assert_eq!(ViewRow::decode(&encoded).unwrap(), row);

@@ -14,7 +14,7 @@ use crate::storage::{Engine, Snapshot, StorageError, Table, view_keys};
 
 use super::registry::Server;
 use super::updater::{Building, Duty, Progress};
-use super::{Blocks, Mapper, ReduceFunction, Reducer, Updater, ViewGroup, ViewsError};
+use super::{Blocks, Mapper, ReduceFunction, Reducer, Updater, View, ViewGroup, ViewsError};
 
 /// The version of what is stored of an index beside its entry. An index of another version is
 /// built anew.
@@ -240,6 +240,14 @@ impl Index {
         let is_native = |map| native.as_ref().and_then(|all| all.get(map)).copied();
         let names = self.group.names();
         names.map(|(name, map)| (name.to_owned(), is_native(map).unwrap_or(false))).collect()
+    }
+
+    /// Whether documents have rows of a view exactly if they pass its map as a filter, as long as
+    /// that fails on none of them. Blocks.
+    #[must_use]
+    pub fn tells_filter(&self, view: View) -> bool {
+        let map = usize::from(view.number);
+        !self.group.partitioned && self.mapper.as_ref().is_ok_and(|mapper| mapper.filters(map))
     }
 
     /// Reclaims the space of removed rows; blocks. Where that is under way it returns at once.

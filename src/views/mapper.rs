@@ -23,6 +23,12 @@ pub trait Mapper: Send + Sync + fmt::Debug {
     fn native(&self) -> Option<Vec<bool>> {
         None
     }
+
+    /// Whether a map makes rows of a document exactly if it lets it pass as a filter (`_view`),
+    /// unless it fails: nothing that it looks at is told otherwise to filters. Blocks.
+    fn filters(&self, _map: usize) -> bool {
+        false
+    }
 }
 
 /// Makes the mapper of a design document's views, which are given with their map's source in the
@@ -44,6 +50,10 @@ impl Mapper for SandboxMapper {
 
     fn native(&self) -> Option<Vec<bool>> {
         self.functions.sandbox().native(&self.program)
+    }
+
+    fn filters(&self, map: usize) -> bool {
+        self.functions.sandbox().map_filters(&self.program, map)
     }
 }
 

@@ -8,10 +8,10 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::changes::Filter;
+use crate::changes::{Filter, FilterFunction, FunctionFilter};
 use crate::database::Change;
 use crate::mango::superset::supersets;
-use crate::views::{MapReader, MapRow, ViewsError};
+use crate::views::{MapReader, MapRow, RangeQuery, Views, ViewsError};
 
 use super::Cursor;
 
@@ -102,8 +102,17 @@ impl Cursor {
         let views = self.options.views.as_ref()?;
         match &self.options.filter {
             Filter::Selector(filter) => supersets(&self.db, views, filter.selector()).ok(),
-            Filter::Everything | Filter::DocIds(_) | Filter::Design | Filter::Function(_) => None,
+            Filter::Function(filter) => self.own_reader(views, filter).map(|reader| vec![reader]),
+            Filter::Everything | Filter::DocIds(_) | Filter::Design => None,
         }
+    }
+
+    /// A reader of the view that a `_view` filter names, where the view tells what passes.
+    fn own_reader(&self, views: &Views, filter: &FunctionFilter) -> Option<MapReader> {
+        let FilterFunction::View { name } = &filter.function else { return None };
+        let index = views.index(&self.db, &filter.ddoc).ok()?;
+        let view = index.group().view(name).filter(|view| index.tells_filter(*view))?;
+        Some(MapReader::new(index, view, RangeQuery::default()))
     }
 }
 

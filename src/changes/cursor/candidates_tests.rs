@@ -9,14 +9,16 @@ use serde_json::{Value, json};
 
 use super::candidates::{DOCUMENTS_MAX, candidates_max};
 use super::*;
-use crate::changes::SelectorFilter;
 use crate::changes::tests::{database, put};
+use crate::changes::{FilterFunction, FunctionFilter, SelectorFilter};
 use crate::database::Registry;
-use crate::design::Functions;
+use crate::design::{Ddoc, Functions};
 use crate::mango::mapper;
 use crate::sandbox::{self, Sandbox};
 
 const INDEX: &str = "_design/index";
+const MAPS: &str = "_design/maps";
+const OTHER: &str = "_design/other";
 
 struct Fixture {
     _registry: Registry,
@@ -34,8 +36,24 @@ enum Step {
         branch: usize,
         body: Value,
     },
-    UpdateIndex,
+    UpdateIndexes,
 }
+
+/// Maps that tell what passes them as filters, but for those that fail.
+const TELLING: [(&str, &str); 6] = [
+    ("n", "function(doc) { if (doc.n == 1) emit(doc.n, doc); }"),
+    ("twice", "function(doc) { if (doc.m == 1) { emit('a'); emit('b'); } }"),
+    ("some", "function(doc) { if (doc.n > 1 && doc.m) emit(null); }"),
+    ("conflicts", "function(doc) { if (doc._conflicts) emit(doc._conflicts); }"),
+    ("fails", "function(doc) { if (doc.n == 3) emit(doc.o.p); }"),
+    ("nothing", "function(doc) {}"),
+];
+/// Maps of which no index tells anything.
+const OTHERS: [(&str, &str); 3] = [
+    ("revisions", "function(doc) { if (doc._revisions && doc.n == 1) emit(1); }"),
+    ("changed", "function(doc) { doc.k = 1; if (doc.k && doc.n == 2) emit(1); }"),
+    ("engine", "function(doc) { if (new Date(doc.n) > 2) emit(1); }"),
+];
 
 fn functions() -> Arc<Functions> {
     static FUNCTIONS: OnceLock<Arc<Functions>> = OnceLock::new();
@@ -46,8 +64,8 @@ fn functions() -> Arc<Functions> {
 impl Fixture {
     fn new() -> Self {
         let (registry, db) = database();
-        let views = Views::new(functions());
-        views.set_language(mapper::LANGUAGE, mapper::make_mapper());
+        let all_views = Views::new(functions());
+        all_views.set_language(mapper::LANGUAGE, mapper::make_mapper());
         let index = |fields: Value, filter: Value| {
             json!({
                 "map": {"fields": fields, "partial_filter_selector": filter},
@@ -61,19 +79,41 @@ impl Fixture {
             "partial": index(json!({"n": "asc"}), json!({"m": 1})),
         }});
         put(&db, INDEX, "a", &ddoc.to_string());
-        Self { _registry: registry, db, views: Arc::new(views), branches: Vec::new() }
+        let views = |views: &[(&str, &str)]| {
+            let views = views.iter().map(|(name, map)| ((*name).to_owned(), json!({"map": map})));
+            json!({"views": views.collect::<serde_json::Map<_, _>>()}).to_string()
+        };
+        put(&db, MAPS, "a", &views(&TELLING));
+        put(&db, OTHER, "a", &views(&OTHERS));
+        Self { _registry: registry, db, views: Arc::new(all_views), branches: Vec::new() }
     }
 
-    fn update_index(&self) {
-        let ddoc = self.db.design(&DocId::parse(INDEX).unwrap()).unwrap().unwrap();
-        let index = self.views.index(&self.db, &ddoc).unwrap();
-        if let Some(updater) = index.update() {
-            updater.run();
+    fn design(&self, id: &str) -> Arc<Ddoc> {
+        self.db.design(&DocId::parse(id).unwrap()).unwrap().unwrap()
+    }
+
+    fn update_indexes(&self) {
+        for id in [INDEX, MAPS, OTHER] {
+            let index = self.views.index(&self.db, &self.design(id)).unwrap();
+            if let Some(updater) = index.update() {
+                updater.run();
+            }
         }
     }
 
+    /// The filters of a design document's views.
+    fn view_filters<'a>(&self, id: &str, views: &'a [(&str, &str)]) -> Vec<(&'a str, Filter)> {
+        let (ddoc, functions) = (self.design(id), functions());
+        let filter = |(name, _): &'a (&str, &str)| {
+            let function = FilterFunction::View { name: (*name).to_owned() };
+            let (functions, ddoc) = (functions.clone(), ddoc.clone());
+            (*name, Filter::Function(FunctionFilter { functions, ddoc, function }))
+        };
+        views.iter().map(filter).collect()
+    }
+
     fn take(&mut self, step: &Step) {
-        let Step::Write { document, branch, body } = step else { return self.update_index() };
+        let Step::Write { document, branch, body } = step else { return self.update_indexes() };
         if self.branches.len() <= *document {
             self.branches.resize_with(document + 1, Default::default);
         }
@@ -151,7 +191,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         }
         Step::Write { document, branch: usize::from(other), body }
     });
-    prop::collection::vec(prop_oneof![6 => write, 1 => Just(Step::UpdateIndex)], 1..40)
+    prop::collection::vec(prop_oneof![6 => write, 1 => Just(Step::UpdateIndexes)], 1..40)
 }
 
 fn questions() -> impl Strategy<Value = (u64, usize, Options)> {
@@ -178,13 +218,19 @@ proptest! {
             fixture.take(step);
         }
         let (since, page_rows, options) = asked;
-        for selector in selectors() {
-            let filter = Filter::Selector(SelectorFilter::parse(&selector, &[]).unwrap());
+        let by_selector = selectors().into_iter().map(|selector| {
+            let filter = SelectorFilter::parse(&selector, &[]).unwrap();
+            (selector.to_string(), Filter::Selector(filter))
+        });
+        let by_view = [(MAPS, TELLING.as_slice()), (OTHER, OTHERS.as_slice())];
+        let by_view = by_view.into_iter().flat_map(|(id, views)| fixture.view_filters(id, views));
+        let by_view = by_view.map(|(name, filter)| (name.to_owned(), filter));
+        for (name, filter) in by_selector.chain(by_view) {
             let read = Options { filter, ..options.clone() };
             let asked = Options { views: Some(fixture.views.clone()), ..read.clone() };
             let expect = fixture.pass(since, page_rows, read).0;
             let shown = fixture.pass(since, page_rows, asked).0;
-            prop_assert_eq!(shown, expect, "{}", selector);
+            prop_assert_eq!(shown, expect, "{}", name);
         }
     }
 }
@@ -214,7 +260,7 @@ fn documents_that_an_index_rules_out_are_not_read() {
     };
     // An index that was never built is not built for this.
     assert!(cursor(&fixture, &options).find_candidates().is_none());
-    fixture.update_index();
+    fixture.update_indexes();
     fixture.take(&write(5, 0, false));
     let candidates = cursor(&fixture, &options).find_candidates().unwrap();
     let mut left = Vec::new();
@@ -225,14 +271,45 @@ fn documents_that_an_index_rules_out_are_not_read() {
         ControlFlow::Continue(())
     };
     fixture.db.scan_changes(1, u64::MAX, Direction::Forward, &mut visit).unwrap();
-    // A design document, the one that passes, a tombstone, and a change after the index.
-    assert_eq!(left, [INDEX, "d3", "d4", "d5"]);
+    // Design documents, the one that passes, a tombstone, and a change after the index.
+    assert_eq!(left, [INDEX, MAPS, OTHER, "d3", "d4", "d5"]);
     let (shown, asked) = fixture.pass(0, 1, options.clone());
     assert!(asked && shown.len() == 2, "{shown:?}");
     // Half of the documents are too many to be worth it.
     let most = SelectorFilter::parse(&json!({"n": 0}), &[]).unwrap();
     let most = Options { filter: Filter::Selector(most), ..options };
     assert!(cursor(&fixture, &most).find_candidates().is_none());
+}
+
+#[test]
+fn a_view_tells_what_passes_its_map_unless_that_has_failed() {
+    let mut fixture = Fixture::new();
+    let write = |document, n: u8| Step::Write { document, branch: 0, body: json!({"n": n}) };
+    (1..20).for_each(|document| fixture.take(&write(document, 0)));
+    fixture.take(&write(3, 1));
+    let told = |fixture: &Fixture| {
+        let filters = [(MAPS, TELLING.as_slice()), (OTHER, OTHERS.as_slice())];
+        let filters = filters.into_iter().flat_map(|(id, views)| fixture.view_filters(id, views));
+        let told = filters.filter(|(_, filter)| {
+            let views = Some(fixture.views.clone());
+            let options = Options { filter: filter.clone(), views, ..Options::default() };
+            let newest = fixture.db.state().update_seq;
+            Cursor::new(fixture.db.clone(), 0, newest, options).find_candidates().is_some()
+        });
+        told.map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert!(told(&fixture).is_empty(), "an index that was never built is not built for this");
+    fixture.update_indexes();
+    assert_eq!(told(&fixture), TELLING.map(|(name, _)| name));
+    // What it fails on has no rows, and the feed has to fail there.
+    fixture.take(&write(4, 3));
+    fixture.update_indexes();
+    let others = ["n", "twice", "some", "conflicts", "nothing"];
+    assert_eq!(told(&fixture), others);
+    // It is not known which document that was.
+    fixture.take(&write(4, 0));
+    fixture.update_indexes();
+    assert_eq!(told(&fixture), others);
 }
 
 #[test]

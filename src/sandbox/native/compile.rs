@@ -65,7 +65,8 @@ pub(super) fn compile(source: &str, strictness: Strictness) -> Option<Tree> {
     let mut compiler = Compiler { strictness, ..Compiler::default() };
     compiler.outermost(&statement.expression)?;
     let functions = compiler.functions.into_iter().collect::<Option<Vec<Function>>>()?;
-    Some(Tree { functions, slots: compiler.slots, is_whole: !compiler.has_foreign })
+    let (is_whole, sees_alike) = (!compiler.has_foreign, compiler.wide_looks == 0);
+    Some(Tree { functions, slots: compiler.slots, is_whole, sees_alike })
 }
 
 /// Whether the parser may have the script, and will find no function in it that waits.
@@ -113,6 +114,9 @@ pub(super) struct Compiler {
     strictness: Strictness,
     /// Whether something is left to the engine.
     has_foreign: bool,
+    /// What may go otherwise in a filter: uses of the document that may show what only maps or
+    /// only filters are told; assignments to members, which maps cannot change; and lines logged.
+    pub wide_looks: usize,
     /// Regular expressions that only test.
     pub regulars: usize,
     pub at: Place,

@@ -7,12 +7,18 @@ use super::inherited::Inherited;
 use super::pattern::Pattern;
 use super::regular::Regular;
 use super::tree::{
-    Assign, BinaryOperator, Builtin, Expression, Method, MethodCall, Name, Target, UnaryOperator,
-    Update,
+    Assign, BinaryOperator, Builtin, Expression, Method, MethodCall, Name, Slot, Target,
+    UnaryOperator, Update,
 };
 
 /// Regular expressions of one tree: each keeps some memory.
 const REGULARS_MAX: usize = 16;
+
+/// The variable that stands for a map's document: what is declared first is its first parameter.
+const DOCUMENT: Slot = 0;
+
+/// Members that a document has for maps only, or for filters only.
+const TOLD_OTHERWISE: [&str; 2] = ["_local_seq", "_revisions"];
 
 impl Compiler {
     pub fn expression(&mut self, expression: &ast::Expression<'_>) -> Option<Expression> {
@@ -29,14 +35,18 @@ impl Compiler {
             ast::Expression::Identifier(id) => self.identifier(&id.name)?,
             ast::Expression::StaticMemberExpression(member) if !member.optional => {
                 let object = self.expression(&member.object)?;
-                Expression::Member(Box::new(object), name(member.property.name.as_str()))
+                self.member(object, member.property.name.as_str())
             }
             ast::Expression::ComputedMemberExpression(member) if !member.optional => {
                 self.indexed(member)?
             }
             ast::Expression::UnaryExpression(unary) => {
-                let value = Box::new(self.expression(&unary.argument)?);
-                Expression::Unary(unary_operator(unary.operator)?, value)
+                let (operator, value) =
+                    (unary_operator(unary.operator)?, self.expression(&unary.argument)?);
+                if matches!(operator, UnaryOperator::Not | UnaryOperator::TypeOf) {
+                    self.narrow(&value);
+                }
+                Expression::Unary(operator, Box::new(value))
             }
             ast::Expression::BinaryExpression(binary) => {
                 let one = self.expression(&binary.left)?;
@@ -45,6 +55,10 @@ impl Compiler {
             }
             ast::Expression::LogicalExpression(logical) => {
                 let one = self.expression(&logical.left)?;
+                if logical.operator == ast::LogicalOperator::And {
+                    // An object is never what `&&` ends with at its left.
+                    self.narrow(&one);
+                }
                 let both = Box::new([one, self.expression(&logical.right)?]);
                 match logical.operator {
                     ast::LogicalOperator::And => Expression::And(both),
@@ -85,14 +99,27 @@ impl Compiler {
     fn indexed(&mut self, member: &ast::ComputedMemberExpression<'_>) -> Option<Expression> {
         let object = self.expression(&member.object)?;
         Some(match self.expression(&member.expression)? {
-            Expression::Text(text) => Expression::Member(Box::new(object), name(&text)),
+            Expression::Text(text) => self.member(object, &text),
             index => Expression::Index(Box::new([object, index])),
         })
     }
 
-    fn identifier(&self, name: &str) -> Option<Expression> {
+    fn member(&mut self, object: Expression, member: &str) -> Expression {
+        if !TOLD_OTHERWISE.contains(&member) {
+            self.narrow(&object);
+        }
+        Expression::Member(Box::new(object), name(member))
+    }
+
+    /// Takes note that a use of the document shows nothing of it but what is told alike.
+    fn narrow(&mut self, used: &Expression) {
+        self.wide_looks -= usize::from(matches!(used, Expression::Slot(DOCUMENT)));
+    }
+
+    fn identifier(&mut self, name: &str) -> Option<Expression> {
         match self.binding(name) {
             Some(Binding::Variable(slot) | Binding::Let(slot) | Binding::Const(slot)) => {
+                self.wide_looks += usize::from(slot == DOCUMENT);
                 Some(Expression::Slot(slot))
             }
             Some(Binding::Unknown) => None,
@@ -166,10 +193,12 @@ impl Compiler {
             }
             ast::SimpleAssignmentTarget::StaticMemberExpression(member) if !member.optional => {
                 let name = Expression::Text(member.property.name.as_str().into());
+                self.wide_looks += 1;
                 Target::Member(self.expression(&member.object)?, name)
             }
             ast::SimpleAssignmentTarget::ComputedMemberExpression(member) if !member.optional => {
                 let object = self.expression(&member.object)?;
+                self.wide_looks += 1;
                 Target::Member(object, self.expression(&member.expression)?)
             }
             _ => return None,
@@ -189,8 +218,16 @@ impl Compiler {
                     }
                     Some(Binding::Unknown) => None,
                     None => match id.name.as_str() {
-                        "emit" => Some(Expression::Emit(arguments)),
-                        "log" => Some(Expression::Log(arguments)),
+                        "emit" => {
+                            for argument in &arguments {
+                                self.narrow(argument);
+                            }
+                            Some(Expression::Emit(arguments))
+                        }
+                        "log" => {
+                            self.wide_looks += 1;
+                            Some(Expression::Log(arguments))
+                        }
                         name => Some(Expression::Builtin(Builtin::global(name)?, arguments)),
                     },
                 }

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::instance::Instance;
-use super::super::program::{CallError, Code};
-use super::NativeFunction;
-use super::grammar::{Choices, document, filter, validation};
-use super::tests::{config, documents, logged, program};
+use super::super::program::{CallError, Code, Emitted};
+use super::grammar::{Choices, document, filter, function, validation};
+use super::tests::{config, documents, in_engine, logged, program};
+use super::{NativeFunction, NativeMaps};
 
 fn design(ddoc: &Value) -> Code {
     Code::Design { json: ddoc.to_string() }
@@ -292,8 +292,93 @@ fn what_takes_too_long_is_not_tried_for_ever() {
     assert!(native.filter(&documents, "{}").is_empty());
 }
 
+/// A document with a member that only one of maps and filters is told.
+fn told(document: &str, member: &str) -> String {
+    let rest = document.strip_prefix('{').unwrap_or_default();
+    let comma = if rest == "}" { "" } else { "," };
+    format!("{{\"{member}\":{{\"start\":2,\"ids\":[\"a\"]}}{comma}{rest}")
+}
+
+/// Whether a map is said to let documents pass as a filter exactly if it has rows for them; if it
+/// is, the engine has to agree.
+#[track_caller]
+fn check_filters(source: &str, documents: &[String]) -> bool {
+    let maps = NativeMaps::new(&[source.to_owned()]);
+    let Some(maps) = maps.filter(|maps| maps.filters(0)) else { return false };
+    // What has no end natively has none in the engine.
+    let ends = |one: &&String| maps.map(&[told(one, "_local_seq")]).1.is_empty();
+    let documents: Vec<&String> = documents.iter().filter(ends).collect();
+    let mapped: Vec<String> = documents.iter().map(|one| told(one, "_local_seq")).collect();
+    let Some(mapped) = in_engine(source, &mapped) else { return false };
+    let (mut engine, clock) = program(&design(&json!({"views": {"v": {"map": source}}}))).unwrap();
+    for (document, emitted) in documents.iter().zip(&mapped.documents) {
+        if let [Emitted::Rows(rows)] = emitted.as_slice() {
+            let asked = [told(document, "_revisions")];
+            let passing = engine.filter(&path(&["views", "v", "map"]), &asked, "{}", &clock);
+            assert_eq!(passing, Ok(vec![!rows.is_empty()]), "{source}\n{document}");
+        }
+    }
+    true
+}
+
+/// Maps, and whether an index of theirs tells what passes them as filters.
+const FILTERING_MAPS: &[(&str, bool)] = &[
+    ("function(doc) { if (doc.type == 'post') emit(doc._id, doc); }", true),
+    ("doc => doc && doc['type'] && !doc.n && emit(doc.tags)", true),
+    ("function(doc) { if (typeof doc === 'object') for (var k in doc.o) emit(k); }", true),
+    ("function(doc) { var words = []; words.push(doc.n); if (words[0] > 1) emit(words); }", true),
+    ("function(doc) { emit(doc.missing.a); }", true),
+    ("function() { emit(1); }", true),
+    ("function(doc) { if (doc._revisions) emit(1); }", false),
+    ("function(doc) { if (doc['_local_seq']) emit(1); }", false),
+    ("function(doc) { if (doc['_local' + '_seq']) emit(1); }", false),
+    ("function(doc) { for (var k in doc) if (k == '_revisions') emit(1); }", false),
+    ("function(doc) { if (Object.keys(doc).length > 3) emit(1); }", false),
+    ("function(doc) { var d = doc; if (d._revisions) emit(1); }", false),
+    ("function(doc) { (function(d) { if (d._revisions) emit(1); })(doc); }", false),
+    ("function(doc) { if ((doc || 1)._revisions) emit(1); }", false),
+    ("function(doc) { if ((true && doc)._revisions) emit(1); }", false),
+    ("function(doc) { if ([doc][0]._revisions) emit(1); }", false),
+    // A map cannot change its document, a filter can.
+    ("function(doc) { doc.type = 'x'; if (doc.type == 'x') emit(1); }", false),
+    ("function(doc) { if (doc.o) doc.o.a = 1; if (doc.o && doc.o.a == 1) emit(1); }", false),
+    ("function(doc) { var o = doc.o || {}; o.a++; if (o.a) emit(1); }", false),
+    ("function(doc) { if (Array.isArray(doc.tags)) { doc.tags.sort(); emit(doc.tags); } }", true),
+    ("function(doc) { log(doc.n); }", false),
+    ("function(doc) { if (new Date(doc.date) > 1) emit(1); }", false),
+];
+
+#[test]
+fn maps_that_filter_alike() {
+    let documents = documents();
+    for (source, filters) in FILTERING_MAPS {
+        assert_eq!(check_filters(source, &documents), *filters, "{source}");
+    }
+}
+
+#[test]
+fn maps_tell_of_filters_only_where_all_of_them_are_known() {
+    let sources = ["doc => emit(doc.n)", "doc => emit(doc)", "doc => log(doc)"].map(str::to_owned);
+    let maps = NativeMaps::new(&sources).unwrap();
+    assert_eq!([0, 1, 2, 3].map(|map| maps.filters(map)), [true, true, false, false]);
+    assert!(
+        NativeMaps::new(&["doc => emit(doc.n)", "doc => eval('')"].map(str::to_owned)).is_none()
+    );
+}
+
 proptest! {
     #![proptest_config(config())]
+
+    #[test]
+    fn maps_filter_alike_where_they_say_so(
+        code in prop::collection::vec(any::<u16>(), 1..200),
+        data in prop::collection::vec(prop::collection::vec(any::<u16>(), 1..100), 1..6),
+    ) {
+        let source = function(&mut Choices::new(&code));
+        let mut all: Vec<String> = documents();
+        all.extend(data.iter().map(|data| document(&mut Choices::new(data))));
+        check_filters(&source, &all);
+    }
 
     #[test]
     fn native_filters_judge_as_the_engine_does(

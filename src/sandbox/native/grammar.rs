@@ -299,8 +299,10 @@ fn filled(form: &str, choices: &mut Choices<'_>) -> String {
     words + rest
 }
 
-const VALUES: [&str; 26] = [
+const VALUES: [&str; 28] = [
     "doc",
+    "doc._revisions",
+    "doc._local_seq",
     "doc.n",
     "doc.text",
     "doc.tags",

@@ -42,6 +42,11 @@ impl NativeMaps {
         (!maps.is_empty()).then_some(Self { maps, exhausted: AtomicU32::default() })
     }
 
+    /// Whether a map sees nothing of a document that filters see otherwise.
+    pub fn filters(&self, map: usize) -> bool {
+        self.maps.get(map).is_some_and(|tree| tree.sees_alike)
+    }
+
     /// Maps documents. Those that the engine must map have no functions in the results; their
     /// places are told beside these.
     pub fn map(&self, documents: &[String]) -> (MapResults, Vec<usize>) {

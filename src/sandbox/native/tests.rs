@@ -57,7 +57,7 @@ pub(super) fn logged<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
 }
 
 /// What the engine makes of documents; none where it does not take the source.
-fn in_engine(source: &str, documents: &[String]) -> Option<MapResults> {
+pub(super) fn in_engine(source: &str, documents: &[String]) -> Option<MapResults> {
     let code = Code::Maps { sources: vec![source.to_owned()], modules: None };
     let (mut program, clock) = program(&code)?;
     Some(program.map(documents, &clock).unwrap())

@@ -27,6 +27,9 @@ pub(super) struct Tree {
     pub slots: usize,
     /// Whether nothing in it is left to the engine.
     pub is_whole: bool,
+    /// Whether it sees of a document nothing but members that maps and filters are told alike, and
+    /// tells nobody what it saw.
+    pub sees_alike: bool,
 }
 
 #[derive(Debug, Default)]

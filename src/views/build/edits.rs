@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::document::encode::{Extras, write_document};
 use crate::document::{DocId, Document, Rev};
 use crate::metrics;
-use crate::sandbox::{CallError, MapResults, PoolError};
+use crate::sandbox::{CallError, Emitted, MapResults, PoolError};
 use crate::storage::view_keys::{self, IndexNumber, ViewNumber};
 use crate::storage::view_values::{EmittedRow, ViewRow, decode_emits, encode_emits};
 use crate::storage::{StorageError, Table};
@@ -60,6 +60,8 @@ pub(super) struct Chunk {
     /// Keys and values in the table of emits.
     pub(super) emits: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub(super) rows_delta: Vec<i64>,
+    /// Whether each view's map has failed on a document.
+    pub(super) failed: Vec<bool>,
     pub(super) external_delta: i64,
     /// About how much memory it takes.
     pub(super) bytes: usize,
@@ -96,14 +98,14 @@ impl<'a> Maker<'a> {
     /// # Errors
     /// Where the store cannot be read, or a function breaks a limit.
     pub(super) fn edits(&self, changes: &[Changed], fresh_until: u64) -> Result<Chunk, ViewsError> {
-        let mapped = self.map(changes)?;
+        let mut chunk = self.chunk();
+        let mapped = self.map(changes, &mut chunk.failed)?;
         let known: Vec<&DocId> = changes
             .iter()
             .filter(|changed| changed.seq > fresh_until)
             .map(|changed| &changed.id)
             .collect();
         let mut before = self.before(&known)?.into_iter();
-        let mut chunk = self.chunk();
         chunk.changes = changes.len();
         for (changed, rows) in changes.iter().zip(mapped) {
             chunk.upto = changed.seq;
@@ -130,8 +132,9 @@ impl<'a> Maker<'a> {
     }
 
     fn chunk(&self) -> Chunk {
-        let rows_delta = vec![0; self.index.group().maps.len()];
-        Chunk { rows_delta, prefixes: self.prefixes.clone(), ..Chunk::default() }
+        let views = self.index.group().maps.len();
+        let (rows_delta, failed) = (vec![0; views], vec![false; views]);
+        Chunk { rows_delta, failed, prefixes: self.prefixes.clone(), ..Chunk::default() }
     }
 
     fn emits_key(&self, id: &DocId) -> Vec<u8> {
@@ -147,8 +150,12 @@ impl<'a> Maker<'a> {
         Ok(keys.into_iter().zip(emits).map(|(key, emits)| Before { key, emits }).collect())
     }
 
-    /// The rows of each changed document.
-    fn map(&self, changes: &[Changed]) -> Result<Vec<Vec<MappedRow>>, ViewsError> {
+    /// The rows of each changed document. Tells which maps have failed on one.
+    fn map(
+        &self,
+        changes: &[Changed],
+        failed: &mut [bool],
+    ) -> Result<Vec<Vec<MappedRow>>, ViewsError> {
         let writer = RowWriter { index: self.index, prefixes: &self.prefixes };
         let mut mapped: Vec<Vec<MappedRow>> = Vec::with_capacity(changes.len());
         // Documents that wait to be mapped, and whether each change since the last time has one.
@@ -164,11 +171,11 @@ impl<'a> Maker<'a> {
                 if bytes >= MAPPED_BYTES {
                     bytes = 0;
                     let texts = std::mem::take(&mut texts);
-                    self.map_texts(&writer, texts, waiting.drain(..), &mut mapped)?;
+                    self.map_texts(&writer, texts, waiting.drain(..), failed, &mut mapped)?;
                 }
             }
         }
-        self.map_texts(&writer, texts, waiting.drain(..), &mut mapped)?;
+        self.map_texts(&writer, texts, waiting.drain(..), failed, &mut mapped)?;
         Ok(mapped)
     }
 
@@ -177,6 +184,7 @@ impl<'a> Maker<'a> {
         writer: &RowWriter<'_>,
         texts: Vec<String>,
         waiting: impl Iterator<Item = (&'i DocId, bool)>,
+        failed: &mut [bool],
         mapped: &mut Vec<Vec<MappedRow>>,
     ) -> Result<(), ViewsError> {
         let wanted = texts.len();
@@ -194,7 +202,12 @@ impl<'a> Maker<'a> {
         for (id, is_live) in waiting {
             let emitted = if is_live { documents.next() } else { None };
             mapped.push(match emitted {
-                Some(emitted) => writer.rows(id, &results, emitted)?,
+                Some(emitted) => {
+                    for (failed, emitted) in failed.iter_mut().zip(emitted) {
+                        *failed |= matches!(emitted, Emitted::Failed);
+                    }
+                    writer.rows(id, &results, emitted)?
+                }
                 None => Vec::new(),
             });
         }

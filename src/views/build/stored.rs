@@ -86,6 +86,7 @@ impl<'a> Stored<'a> {
             summarised: false,
             collator_version: collator_version().to_owned(),
             rows: vec![0; index.group().maps.len()],
+            failed: vec![false; index.group().maps.len()],
             external_bytes: 0,
         };
         let (key, value) = (index.key(), entry.encode());
@@ -141,6 +142,9 @@ impl<'a> Stored<'a> {
             entry.seq = entry.seq.max(chunk.upto);
             for (rows, delta) in entry.rows.iter_mut().zip(&chunk.rows_delta) {
                 *rows = rows.saturating_add_signed(*delta);
+            }
+            for (failed, more) in entry.failed.iter_mut().zip(&chunk.failed) {
+                *failed |= more;
             }
             entry.external_bytes = entry.external_bytes.saturating_add_signed(chunk.external_delta);
             for (key, emits) in chunk.emits {

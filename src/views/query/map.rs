@@ -96,8 +96,8 @@ impl MapReader {
     }
 
     /// Shows all rows of one moment, and tells the sequence that the index had come to by then.
-    /// None where there are more than `most` rows or the index has not come to `least_seq`; some
-    /// rows may have been shown for nothing.
+    /// None where there are more than `most` rows, the index has not come to `least_seq` or its
+    /// map may have failed on a document; some rows may have been shown for nothing.
     ///
     /// # Errors
     /// As [`Self::header`].
@@ -109,8 +109,8 @@ impl MapReader {
     ) -> Result<Option<u64>, ViewsError> {
         let source = Source::open(&self.index, self.view, Reach::Store)?;
         let Some(source) = source else { return Ok(None) };
-        let is_behind = source.seq < least_seq;
-        if is_behind || (source.summarised && self.cursor.count(&source)? > most) {
+        let is_unfit = source.failed || source.seq < least_seq;
+        if is_unfit || (source.summarised && self.cursor.count(&source)? > most) {
             return Ok(None);
         }
         let mut left = most;

@@ -23,6 +23,8 @@ pub struct Source<'a> {
     pub rows: u64,
     /// The sequence that the index had come to.
     pub seq: u64,
+    /// There may be documents that lack rows because the map has failed on them.
+    pub failed: bool,
     pub pages: ViewPages<'a>,
     /// It pays to keep its rows: the same version is asked again and again.
     pub warm: bool,
@@ -61,6 +63,7 @@ impl<'a> Source<'a> {
             summarised: entry.summarised,
             rows: entry.rows.get(usize::from(view.number)).copied().unwrap_or(0),
             seq: entry.seq,
+            failed: entry.failed.get(usize::from(view.number)).copied().unwrap_or(true),
         }))
     }
 

@@ -162,6 +162,7 @@ impl Model {
             summarised: self.summarised,
             rows: self.rows.len() as u64,
             seq: 7,
+            failed: false,
             pages: ViewPages {
                 pages: &self.pages,
                 address: address(),

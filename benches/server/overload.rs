@@ -5,7 +5,7 @@
 //! refused with `Retry-After`, memory must not grow with the load, and no acknowledged write may
 //! be lost.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,8 +25,6 @@ const TIMES: f64 = 4.0;
 const CONNECTIONS_MAX: usize = 4_000;
 /// The clients of the peak.
 const PEAK_CONNECTIONS: usize = 256;
-/// How long a client that was refused waits: what `Retry-After` says.
-const REST: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(2);
 
 /// What became of the load.
@@ -94,7 +92,7 @@ fn rate(count: usize, during: Duration) -> f64 {
 async fn open_loop(server: &Server, rate: f64, during: Duration) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut idle: Vec<Connection> = Vec::new();
-    let mut resting: VecDeque<(Instant, Connection)> = VecDeque::new();
+    let mut resting: BTreeMap<(Instant, usize), Connection> = BTreeMap::new();
     let mut sent = 0;
     let mut open = 0;
     let mut running = FuturesUnordered::new();
@@ -104,24 +102,22 @@ async fn open_loop(server: &Server, rate: f64, during: Duration) -> Result<Tally
     while begun.elapsed() < during || !running.is_empty() {
         tokio::select! {
             Some(done) = running.next(), if !running.is_empty() => {
-                let (connection, index, status, took_us) = done?;
-                match status {
-                    201 => {
+                let Written { connection, index, outcome, took_us } = done?;
+                match outcome {
+                    Outcome::Acknowledged => {
                         idle.push(connection);
                         tally.acknowledged.push(index);
                         tally.latencies_us.push(took_us);
                     }
-                    503 => {
+                    Outcome::Refused(rest) => {
                         tally.refused += 1;
-                        resting.push_back((Instant::now(), connection));
+                        resting.insert((Instant::now() + rest, index), connection);
                     }
-                    other => check("status of a write", &201, &other)?,
                 }
             }
             _ = ticks.tick() => {
-                while resting.front().is_some_and(|(since, _)| since.elapsed() >= REST) {
-                    idle.extend(resting.pop_front().map(|(_, connection)| connection));
-                }
+                let later = resting.split_off(&(Instant::now(), 0));
+                idle.extend(std::mem::replace(&mut resting, later).into_values());
                 let due = (rate * begun.elapsed().min(during).as_secs_f64()) as usize;
                 while sent < due {
                     let connection = match idle.pop() {
@@ -144,17 +140,35 @@ async fn open_loop(server: &Server, rate: f64, during: Duration) -> Result<Tally
     Ok(tally)
 }
 
-/// One write: its connection, number, status and time.
-async fn write(mut connection: Connection, index: usize) -> Result<(Connection, usize, u16, u64)> {
+/// A write that was answered.
+struct Written {
+    connection: Connection,
+    index: usize,
+    outcome: Outcome,
+    took_us: u64,
+}
+
+enum Outcome {
+    Acknowledged,
+    /// With the time to wait.
+    Refused(Duration),
+}
+
+async fn write(mut connection: Connection, index: usize) -> Result<Written> {
     let begun = Instant::now();
     let request = http::put(&format!("{PATH}/{index}"), documents::document(index).as_bytes());
     let answer = connection.call(&request).await?;
-    if answer.status == 503 {
-        let head = String::from_utf8_lossy(&answer.head).to_ascii_lowercase();
-        check("a time to retry", &true, &head.contains("\r\nretry-after: "))?;
-    }
     let took_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Ok((connection, index, answer.status, took_us))
+    let outcome = if answer.status == 503 {
+        let head = String::from_utf8_lossy(&answer.head).to_ascii_lowercase();
+        let after = head.split("\r\nretry-after: ").nth(1).and_then(|rest| rest.lines().next());
+        let seconds = after.and_then(|seconds| seconds.parse().ok());
+        Outcome::Refused(Duration::from_secs(seconds.ok_or(BenchError::Sample("time to retry"))?))
+    } else {
+        check("status of a write", &201, &answer.status)?;
+        Outcome::Acknowledged
+    };
+    Ok(Written { connection, index, outcome, took_us })
 }
 
 /// Fails unless every acknowledged document is there.

@@ -14,8 +14,9 @@ use axum::response::Response;
 /// Places beyond the limit for `/_up` and `/_node`, through which an operator looks at a loaded
 /// server and changes its limits.
 const RESERVED: usize = 32;
-/// Seconds until a refused client should try again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// Seconds until a refused client should try again, in turn: those who were refused together
+/// should not come back together.
+const RETRY_AFTER: [&str; 3] = ["1", "2", "3"];
 /// CouchDB's words.
 const REFUSAL: &str = "{\"error\":\"service unavailable\",\"reason\":\"Nodes are unable to service \
     this request due to overloading or maintenance mode.\"}\n";
@@ -72,21 +73,28 @@ pub fn most(path: &str, limit: usize) -> usize {
     if reserved { limit.saturating_add(RESERVED) } else { limit }
 }
 
+/// How long the next client that is refused should wait.
+fn retry_after() -> &'static str {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed) % RETRY_AFTER.len();
+    RETRY_AFTER.get(turn).copied().unwrap_or("1")
+}
+
 /// 503 for a request.
 pub fn refusal() -> Response {
     let mut response = Response::new(Body::from(REFUSAL));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static(retry_after()));
     response
 }
 
 /// 503 for a connection, of which no request has been read.
 pub fn connection_refusal() -> String {
-    let length = REFUSAL.len();
+    let (length, seconds) = (REFUSAL.len(), retry_after());
     format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: {seconds}\r\n\
          connection: close\r\ncontent-length: {length}\r\n\r\n{REFUSAL}"
     )
 }
@@ -111,6 +119,15 @@ mod tests {
         assert!(admission.enter(2).is_none());
         drop((first, third));
         assert_eq!(admission.taken.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn refused_clients_do_not_come_back_together() {
+        let told = || refusal().headers()[header::RETRY_AFTER].to_str().unwrap().to_owned();
+        let mut told: Vec<String> = (0..30).map(|_| told()).collect();
+        told.sort_unstable();
+        told.dedup();
+        assert_eq!(told, RETRY_AFTER);
     }
 
     #[test]

@@ -34,7 +34,7 @@ async fn connections() {
     exchange(&mut two, UP).await;
     let refused = rest(connect(&server).await).await;
     assert!(refused.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{refused}");
-    assert!(refused.contains("\r\nretry-after: 1\r\n"), "{refused}");
+    assert!(refused.contains("\r\nretry-after: "), "{refused}");
     assert!(refused.contains("{\"error\":\"service unavailable\""), "{refused}");
     exchange(&mut one, UP).await;
     set(&server, "max_connections", "3");

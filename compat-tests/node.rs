@@ -24,6 +24,11 @@ fn pouchdb_asks_views() {
 }
 
 #[test]
+fn pouchdb_filters_by_views() {
+    run_on_fresh_server("view-filter.mjs");
+}
+
+#[test]
 fn pouchdb_find_and_nano_ask_mango() {
     run_on_fresh_server("find.mjs");
 }

@@ -86,8 +86,13 @@ impl RequestContext {
     }
 
     /// Does `work` on behalf of this request.
-    pub async fn scope<T>(self: Arc<Self>, work: impl Future<Output = T>) -> T {
-        REQUEST.scope(self, work).await
+    pub fn scope<F: Future>(self: Arc<Self>, work: F) -> impl Future<Output = F::Output> {
+        REQUEST.scope(self, work)
+    }
+
+    /// The same for work that does not wait.
+    pub fn sync_scope<T>(self: Arc<Self>, work: impl FnOnce() -> T) -> T {
+        REQUEST.sync_scope(self, work)
     }
 }
 

@@ -152,13 +152,16 @@ impl Write {
     /// # Errors
     /// 409, 412, what makes the document no valid one, and what a validation function says.
     pub async fn run(self, request: &Request, db: &Arc<Database>) -> Result<Answered, ApiError> {
-        check_design(&request.app, db, &self.id, &self.incoming).await?;
+        // The rare parts are in boxes, so that the others need no room for them.
+        if self.id.is_design() {
+            Box::pin(check_design(&request.app, db, &self.id, &self.incoming)).await?;
+        }
         let Self { id, incoming, base, attachments, acknowledge } = self;
         let replicated = matches!(base, Base::Replicated(_));
         let attachments = match (attachments, incoming.attachments) {
             (Some(attachments), _) => attachments,
             (None, Some(listed)) => {
-                multipart_put::edit_attachments(db, &request.settings, listed).await?
+                Box::pin(multipart_put::edit_attachments(db, &request.settings, listed)).await?
             }
             (None, None) => Vec::new(),
         };
@@ -303,7 +306,7 @@ pub async fn put(mut request: Request, db: Arc<Database>, id: DocId, role: Role)
         let boundary = Boundary::from_content_type(content_type)
             .map_err(|error| ApiError::bad_request(error.to_string()))?;
         let (incoming, attachments) =
-            multipart_put::read_multipart_document(&mut request, &db, &boundary).await?;
+            Box::pin(multipart_put::read_multipart_document(&mut request, &db, &boundary)).await?;
         (incoming, Some(attachments))
     } else {
         let body = request.bytes().await?;

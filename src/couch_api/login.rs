@@ -48,20 +48,28 @@ const X_COUCHDB_WWW_AUTHENTICATE: HeaderName =
 /// # Errors
 /// Wrong credentials are refused also where none are needed.
 pub async fn authenticate(request: &mut Request) -> Result<Option<String>, ApiError> {
-    let published = published_keys(request);
-    if let Some(jwks) = &published {
-        request.app.jwks.refresh(jwks).await;
-    }
-    let mut step = recognise(request);
-    if let (Some(jwks), Err(AuthError::Jwt(JwtError::UnknownKid))) = (&published, &step) {
-        request.app.jwks.find_newer(jwks).await;
-        step = recognise(request);
-    }
-    let identity = verify(&request.app, step).await?;
+    let identity = match published_keys(request) {
+        Some(jwks) => Box::pin(identify(request, &jwks)).await?,
+        None => match recognise(request) {
+            Ok(Authentication::Done(identity)) => identity,
+            step => Box::pin(verify(&request.app, step)).await?,
+        },
+    };
     request.user = identity.user_ctx;
     request.authenticated_by = identity.authenticated_by.map(AuthenticationHandler::as_str);
     require_valid_user(request)?;
     Ok(identity.renewed_cookie)
+}
+
+/// Who it is, where these keys may tell.
+async fn identify(request: &Request, jwks: &JwksSettings) -> Result<Identity, ApiError> {
+    request.app.jwks.refresh(jwks).await;
+    let mut step = recognise(request);
+    if let Err(AuthError::Jwt(JwtError::UnknownKid)) = &step {
+        request.app.jwks.find_newer(jwks).await;
+        step = recognise(request);
+    }
+    verify(&request.app, step).await
 }
 
 /// Where the keys are published of which one may have signed the token that was sent.
@@ -270,19 +278,19 @@ impl Refusal {
 
     /// Adds the challenge or the redirection to the answer to `error`.
     #[must_use]
-    pub fn shape(self, mut response: Response, error: &ApiError, settings: &Settings) -> Response {
+    pub fn shape(&self, mut response: Response, error: &ApiError, settings: &Settings) -> Response {
         if response.status() != StatusCode::UNAUTHORIZED {
             return response;
         }
         let chttpd = &settings.chttpd;
         let required = chttpd.require_valid_user || chttpd.require_valid_user_except_for_up;
-        let challenge = match (self.challenge, chttpd.www_authenticate.as_deref()) {
+        let challenge = match (self.challenge.clone(), chttpd.www_authenticate.as_deref()) {
             (Some(asked), _) => Some(asked),
             (None, Some(configured)) => HeaderValue::from_str(configured).ok(),
             (None, None) if required => Some(HeaderValue::from_static("Basic realm=\"server\"")),
             (None, None) => None,
         };
-        match (challenge, self.browser) {
+        match (challenge, &self.browser) {
             (Some(challenge), _) => {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
                 response
@@ -290,7 +298,7 @@ impl Refusal {
             (None, Some(path)) => {
                 *response.status_mut() = StatusCode::FOUND;
                 let page = &settings.auth.authentication_redirect;
-                let (path, reason) = (encode_segment(&path), error.describe().2);
+                let (path, reason) = (encode_segment(path), error.describe().2);
                 let location = format!("{page}?return={path}&reason={}", encode_segment(&reason));
                 respond::with(response, header::LOCATION, &location)
             }

@@ -73,4 +73,4 @@ pub use feed::Waits;
 pub use prometheus::metrics_text;
 pub use request::BodyTooSlow;
 pub use request_log::Answered;
-pub use service::{Encrypted, Service, serve_request};
+pub use service::{Encrypted, Opened, Service, open_request};

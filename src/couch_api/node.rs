@@ -102,7 +102,7 @@ async fn set(mut request: Request, section: String, key: String) -> Answer {
         return Err(ApiError::bad_request("a JSON string expected"));
     };
     let persist = persist(&request);
-    let old = change(request.app, move |app| {
+    let old = change(request.app.clone(), move |app| {
         let value = value.trim();
         match section.as_str() {
             "admins" => auth::set_admin(&app.config, &key, value, persist),
@@ -115,7 +115,8 @@ async fn set(mut request: Request, section: String, key: String) -> Answer {
 async fn delete(request: Request, section: String, key: String) -> Answer {
     check_changeable(&request, &section, &key)?;
     let persist = persist(&request);
-    let old = change(request.app, move |app| app.config.delete(&section, &key, persist)).await?;
+    let old =
+        change(request.app.clone(), move |app| app.config.delete(&section, &key, persist)).await?;
     respond::ok(&Value::String(old.ok_or_else(unknown)?))
 }
 

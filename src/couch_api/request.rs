@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
@@ -37,9 +38,34 @@ const EXPECTED_BYTES_MAX: usize = 8 << 20;
 #[error("the request's body came too slowly")]
 pub struct BodyTooSlow;
 
-/// One HTTP request after its path, parameters and user are known.
+/// One HTTP request after its path, parameters and user are known. In a box: it goes from caller to
+/// caller, and each would keep room for it.
 #[derive(Debug)]
-pub struct Request {
+pub struct Request(Box<Known>);
+
+impl From<Known> for Request {
+    fn from(known: Known) -> Self {
+        Self(Box::new(known))
+    }
+}
+
+impl Deref for Request {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.0
+    }
+}
+
+impl DerefMut for Request {
+    fn deref_mut(&mut self) -> &mut Known {
+        &mut self.0
+    }
+}
+
+/// What is known of a [`Request`].
+#[derive(Debug)]
+pub struct Known {
     pub app: Arc<App>,
     pub settings: Arc<Settings>,
     /// After `X-HTTP-Method-Override`.
@@ -190,7 +216,7 @@ impl Request {
                 if length > limit {
                     return Err(ApiError::BodyTooLarge);
                 }
-                self.memory.hold(length, &self.settings.limits)?;
+                self.hold(length)?;
                 bytes.extend_from_slice(&chunk);
             }
             bytes.freeze()
@@ -204,13 +230,19 @@ impl Request {
         }
     }
 
+    /// Takes this many bytes of the memory for all bodies.
+    fn hold(&mut self, bytes: u64) -> Result<(), ApiError> {
+        let known = &mut *self.0;
+        known.memory.hold(bytes, &known.settings.limits)
+    }
+
     /// Unpacks a body no further than there is memory for it.
     fn inflate(&mut self, bytes: &Bytes, limit: u64) -> Result<Bytes, ApiError> {
         let room = self.memory.room(&self.settings.limits).saturating_sub(bytes.len() as u64);
         let most = usize::try_from(limit.min(room)).unwrap_or(usize::MAX);
         match gzip::inflate_bounded(bytes, most) {
             Ok(unpacked) => {
-                self.memory.hold((bytes.len() + unpacked.len()) as u64, &self.settings.limits)?;
+                self.hold((bytes.len() + unpacked.len()) as u64)?;
                 Ok(unpacked.into())
             }
             Err(gzip::GzipError::TooLong { .. }) if limit > room => Err(ApiError::Overloaded),
@@ -226,7 +258,7 @@ impl Request {
     pub async fn json(&mut self) -> Result<Value, ApiError> {
         let bytes = self.bytes().await?;
         let parsed_bytes = bytes.len() as u64 * PARSED_BYTES;
-        self.memory.hold(parsed_bytes, &self.settings.limits)?;
+        self.hold(parsed_bytes)?;
         serde_json::from_slice(&bytes).map_err(|_| ApiError::invalid_json())
     }
 

@@ -1,6 +1,5 @@
 //! What every request goes through: its path, its user, its route, its headers.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -21,7 +20,7 @@ use super::body_time::BodyTime;
 use super::error::ApiError;
 use super::functions::Rewrite;
 use super::query::Query;
-use super::request::Request;
+use super::request::{Known, Request};
 use super::request_log::{Answered, new_id};
 use super::wishes::Wishes;
 use super::{cors, functions, login, respond, router, vhosts};
@@ -52,67 +51,124 @@ impl Service {
     }
 }
 
-/// Answers one request; every error has become a response.
-///
-/// # Errors
-/// None.
-pub async fn serve_request(
-    service: Service,
-    peer: Option<IpAddr>,
-    request: http::Request<Body>,
-) -> Result<Response, Infallible> {
-    let context = RequestContext::new(request_id(request.headers()), peer);
-    // In a box: it is large, and moved into the scope.
-    let answer = Box::pin(serve(service, peer, request, context.clone()));
-    Ok(context.scope(answer).await)
+/// A request whose answer is begun: what needs no waiting is done.
+pub struct Opened {
+    context: Arc<RequestContext>,
+    before: Box<Before>,
+    /// The request, unless it has its answer.
+    asked: Result<Request, Box<Response>>,
 }
 
-async fn serve(
-    service: Service,
+/// What the answer to a request depends on besides what is asked.
+struct Before {
+    started: Instant,
+    settings: Arc<Settings>,
+    method: Method,
+    path: String,
+    origin: cors::Origin,
+    refusal: login::Refusal,
+    wishes: Wishes,
+    frame_options: Option<HeaderValue>,
+    time: BodyTime,
+}
+
+/// Begins to answer a request.
+#[must_use]
+pub fn open_request(
+    service: &Service,
     peer: Option<IpAddr>,
     request: http::Request<Body>,
-    context: Arc<RequestContext>,
-) -> Response {
-    let started = Instant::now();
+) -> Opened {
+    let context = RequestContext::new(request_id(request.headers()), peer);
+    let (before, asked) = context.clone().sync_scope(|| open(service, peer, request));
+    Opened { context, before, asked }
+}
+
+fn open(
+    service: &Service,
+    peer: Option<IpAddr>,
+    request: http::Request<Body>,
+) -> (Box<Before>, Result<Request, Box<Response>>) {
     let (parts, body) = request.into_parts();
     let settings = service.app.config.snapshot();
-    let short_headers = matches!(parts.uri.path(), "/" | "/_session" | "/_membership");
-    let log = (parts.method.clone(), parts.uri.path().to_owned());
-    let head = parts.method == Method::HEAD;
-    let origin = cors::Origin::of(&parts);
-    let refusal = login::Refusal::of(&parts);
-    let wishes = Wishes::of(&parts, &settings);
-    let frame_options = frame_options(&parts, &settings);
-    let time = BodyTime::default();
-    let mut response = match (origin.preflight(&parts, &settings), &wishes) {
-        (Some(response), _) => response,
-        (None, Err(error)) => respond::error(error),
-        (None, Ok(_)) => match answer(service.app, &settings, peer, parts, time.of(body)).await {
-            Ok(response) => response,
-            Err(error) => refusal.shape(respond::error(&error), &error, &settings),
-        },
+    let (wishes, refused) = match Wishes::of(&parts, &settings) {
+        Ok(wishes) => (wishes, None),
+        Err(error) => (Wishes::default(), Some(respond::error(&error))),
     };
-    origin.allow(&mut response, &settings);
-    finish(&mut response, &settings);
-    if let Some(frame_options) = frame_options {
-        response.headers_mut().insert(header::X_FRAME_OPTIONS, frame_options);
+    let before = Box::new(Before {
+        started: Instant::now(),
+        method: parts.method.clone(),
+        path: parts.uri.path().to_owned(),
+        origin: cors::Origin::of(&parts),
+        refusal: login::Refusal::of(&parts),
+        wishes,
+        frame_options: frame_options(&parts, &settings),
+        time: BodyTime::default(),
+        settings,
+    });
+    let settings = &before.settings;
+    let asked = match before.origin.preflight(&parts, settings).or(refused) {
+        Some(response) => Err(Box::new(response)),
+        None => known(&service.app, settings, peer, parts, before.time.of(body))
+            .map_err(|error| Box::new(before.refuse(&error))),
+    };
+    (before, asked)
+}
+
+impl Before {
+    fn refuse(&self, error: &ApiError) -> Response {
+        self.refusal.shape(respond::error(error), error, &self.settings)
     }
-    if !short_headers {
+}
+
+impl Opened {
+    /// The answer; every error has become one.
+    pub async fn answer(self) -> Response {
+        let Self { context, before, asked } = self;
+        let id = context.clone();
+        context.scope(answer(id, before, asked)).await
+    }
+}
+
+async fn answer(
+    context: Arc<RequestContext>,
+    before: Box<Before>,
+    asked: Result<Request, Box<Response>>,
+) -> Response {
+    let mut response = match asked {
+        Err(response) => *response,
+        Ok(request) => dispatch(request).await.unwrap_or_else(|error| before.refuse(&error)),
+    };
+    before.finish(&mut response, context.id());
+    if !before.wishes.is_empty() {
+        response = Box::pin(before.wishes.shape(response, &before.settings)).await;
+    }
+    if before.method == Method::HEAD {
+        drop_body(&mut response);
+    }
+    let (method, status) = (before.method.as_str(), response.status());
+    Answered { method, path: &before.path, status, took: before.started.elapsed() }
+        .note(before.settings.log.slow_request_ms);
+    response
+}
+
+impl Before {
+    /// Adds the headers that every answer has, or nearly every.
+    fn finish(&self, response: &mut Response, id: &str) {
+        self.origin.allow(response, &self.settings);
+        finish(response, &self.settings);
         let headers = response.headers_mut();
-        headers.insert(BODY_TIME, HeaderValue::from(time.ms()));
-        if let Ok(id) = HeaderValue::from_str(context.id()) {
+        if let Some(frame_options) = &self.frame_options {
+            headers.insert(header::X_FRAME_OPTIONS, frame_options.clone());
+        }
+        if matches!(self.path.as_str(), "/" | "/_session" | "/_membership") {
+            return;
+        }
+        headers.insert(BODY_TIME, HeaderValue::from(self.time.ms()));
+        if let Ok(id) = HeaderValue::from_str(id) {
             headers.insert(REQUEST_ID, id);
         }
     }
-    response = wishes.unwrap_or_default().shape(response, &settings).await;
-    if head {
-        drop_body(&mut response);
-    }
-    let (method, path) = log;
-    let (status, took) = (response.status(), started.elapsed());
-    Answered { method: method.as_str(), path: &path, status, took }
-        .note(settings.log.slow_request_ms);
-    response
 }
 
 fn frame_options(parts: &Parts, settings: &Settings) -> Option<HeaderValue> {
@@ -136,13 +192,14 @@ fn request_id(headers: &HeaderMap) -> String {
     }
 }
 
-async fn answer(
-    app: SharedApp,
+/// What is known of a request before it is asked who sends it.
+fn known(
+    app: &SharedApp,
     settings: &Arc<Settings>,
     peer: Option<IpAddr>,
     mut parts: Parts,
     body: Body,
-) -> respond::Answer {
+) -> Result<Request, ApiError> {
     let uri = parts.uri.path_and_query().map_or(0, |uri| uri.as_str().len() as u64);
     if uri > settings.chttpd.max_uri_length {
         return Err(ApiError::UriTooLong);
@@ -152,7 +209,7 @@ async fn answer(
         Some(raw_path) => raw_path,
         None => target.to_owned(),
     };
-    let request = Request {
+    Ok(Request::from(Known {
         method: method(&parts.method, &parts.headers),
         raw_path,
         rewrites: 0,
@@ -166,9 +223,8 @@ async fn answer(
         body: Mutex::new(body),
         memory: BodyMemory::default(),
         settings: settings.clone(),
-        app,
-    };
-    dispatch(request).await
+        app: app.clone(),
+    }))
 }
 
 /// Answers a request of which `raw_path`, method, headers and body are known. A rewrite makes
@@ -177,8 +233,9 @@ async fn dispatch(mut request: Request) -> respond::Answer {
     let mut renewed = None;
     let response = loop {
         let (path, query) = request.raw_path.split_once('?').unwrap_or((&request.raw_path, ""));
-        request.path = path::split_path(path, request.plus())?;
-        request.query = Query::new(path::parse_query(query)?);
+        let path = path::split_path(path, request.plus())?;
+        let query = Query::new(path::parse_query(query)?);
+        (request.path, request.query) = (path, query);
         request.user = crate::auth::UserCtx::default();
         renewed = login::authenticate(&mut request).await?.or(renewed);
         if let Some(name) = &request.user.name {

@@ -59,8 +59,14 @@ impl Wishes {
         }
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.callback.is_none() && !self.gathered && !self.minimal
+    }
+
     /// Gives an answer the form that was wished.
-    pub async fn shape(self, mut response: Response, settings: &Settings) -> Response {
+    pub async fn shape(&self, mut response: Response, settings: &Settings) -> Response {
         if let Some(callback) = &self.callback {
             response = wrap(response, callback);
         }

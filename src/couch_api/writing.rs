@@ -24,7 +24,8 @@ pub async fn admit(
         Err(edits) => {
             let author = Author::User { name: user.name.clone(), roles: user.roles.clone() };
             let db = db.clone();
-            Ok(blocking::run("validate documents", move || db.admit(edits, &author)).await??)
+            let admitted = blocking::run("validate documents", move || db.admit(edits, &author));
+            Ok(Box::pin(admitted).await??)
         }
     }
 }

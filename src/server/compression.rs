@@ -39,22 +39,15 @@ impl Wanted {
     }
 
     /// Whether this answer is to be compressed.
-    fn applies(&self, response: &Response, settings: &Settings) -> bool {
+    pub fn applies(&self, response: &Response, settings: &Settings) -> bool {
         self.0.is_some() && settings.chttpd.compress_responses && is_worth_it(response)
     }
 
-    /// Compresses an answer that is worth it.
+    /// Compresses an answer.
     ///
     /// # Errors
     /// None.
-    pub async fn shape(
-        self,
-        response: Response,
-        settings: &Settings,
-    ) -> Result<Response, Infallible> {
-        if !self.applies(&response, settings) {
-            return Ok(response);
-        }
+    pub async fn compress(self, response: Response) -> Result<Response, Infallible> {
         let mut request = http::Request::new(());
         if let Some(encodings) = self.0 {
             request.headers_mut().insert(header::ACCEPT_ENCODING, encodings);

@@ -28,10 +28,11 @@ use super::activity::{Activity, Verdict};
 use super::admission::{Admission, connection_refusal};
 use super::handover::{self, Handover};
 use super::opening::{Opening, Protocol};
-use super::patience::{HeadTooSlow, PatientIo};
+use super::patience::{HeadTooSlow, PatientIo, Waits};
 use super::request_line::{Heads, LenientIo};
 use super::requests::{Http, Requests};
 use super::tls::{HTTP_2, Tls};
+use super::watched::Watched;
 
 /// The largest head of a request. Longer URIs than CouchDB takes must fit in, to be refused in
 /// its words.
@@ -176,13 +177,16 @@ impl Connections {
             http: http.clone(),
         };
         let begun = !opening.bytes.is_empty() && heads.awaited();
-        let times = [limits.header_timeout, limits.write_timeout];
-        let stream = PatientIo::new(stream, heads.clone(), begun, times);
+        let waits = Waits {
+            header: limits.header_timeout,
+            idle: limits.idle_timeout,
+            write: limits.write_timeout,
+        };
+        let stream = PatientIo::new(stream, heads.clone(), begun, waits);
         let stream = LenientIo::new(stream, heads, opening.bytes);
         let ended = match http {
             Http::One(heads, handover) => {
-                let taken = (&heads, &handover);
-                self.serve_http1(stream, requests, taken, limits.idle_timeout).await
+                self.serve_http1(Watched::new(stream), requests, (&heads, &handover)).await
             }
             Http::Two(activity) => {
                 let (stream, requests) = (TokioIo::new(stream), TowerToHyperService::new(requests));
@@ -200,65 +204,61 @@ impl Connections {
     }
 
     /// Has the HTTP library serve requests, and sends the answers itself that wait for news.
-    async fn serve_http1<S>(
+    async fn serve_http1<T>(
         &self,
-        mut stream: LenientIo<S>,
+        mut stream: Watched<T>,
         requests: Requests,
         taken: (&Heads, &Handover),
-        idle_timeout: Duration,
     ) -> Result<(), BoxError>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         loop {
             // In boxes, so that neither keeps room that it does not need.
-            let served = Box::pin(self.serve_library(stream, &requests, taken, idle_timeout));
-            let Some((taken_over, body, ahead)) = served.await? else { return Ok(()) };
-            stream = taken_over;
-            let sent = Box::pin(handover::send(&mut stream, body, ahead)).await?;
-            match sent {
-                Some(ahead) if !self.stopping.is_cancelled() => stream.put_back(ahead),
-                _ => return Ok(stream.shutdown().await?),
+            let served = Box::pin(self.serve_library(stream.clone(), &requests, taken));
+            let Some(body) = served.await? else { return Ok(()) };
+            let sent = Box::pin(handover::send(&mut stream, body)).await?;
+            if !sent || self.stopping.is_cancelled() {
+                return Ok(stream.shutdown().await?);
             }
         }
     }
 
-    /// Until the connection ends, or an answer is to be taken over: then with the stream, the
-    /// answer's body, and what the client has sent ahead.
-    async fn serve_library<S>(
+    /// Until the connection ends, or an answer is to be taken over: then with its body.
+    async fn serve_library<T>(
         &self,
-        stream: LenientIo<S>,
+        stream: Watched<T>,
         requests: &Requests,
         (heads, handover): (&Heads, &Handover),
-        idle_timeout: Duration,
-    ) -> hyper::Result<Option<(LenientIo<S>, Body, Vec<u8>)>>
+    ) -> Result<Option<Body>, BoxError>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new());
-        http.header_read_timeout(idle_timeout);
+        // How long a client is waited for, and whether it is there, the stream knows.
+        http.header_read_timeout(None);
+        http.half_close(true);
         http.max_header_size(HEAD_BYTES_MAX as usize);
         http.max_buf_size(BUFFER_BYTES_MAX);
         let service = TowerToHyperService::new(requests.clone());
-        let mut connection = http.serve_connection(TokioIo::new(stream), service);
+        let mut connection = http.serve_connection(TokioIo::new(stream.clone()), service);
         let (mut stopping, mut told) = (pin!(self.stopping.cancelled()), false);
         let body = poll_fn(|context| {
             if !told && stopping.as_mut().poll(context).is_ready() {
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
-            match Pin::new(&mut connection).poll(context) {
-                Poll::Ready(ended) => Poll::Ready(ended.map(|()| None)),
-                Poll::Pending => match handover.take(heads) {
-                    Some(body) => Poll::Ready(Ok(Some(body))),
-                    None => Poll::Pending,
-                },
+            if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
+                return Poll::Ready(ended.map(|()| None).map_err(BoxError::from));
+            }
+            match handover.take(heads) {
+                Some(body) => Poll::Ready(Ok(Some(body))),
+                None => stream.poll_gone(context).map(|gone| Ok(gone.map(|()| None)?)),
             }
         });
         let Some(body) = body.await? else { return Ok(None) };
-        let parts = connection.into_parts();
-        Ok(Some((parts.io.into_inner(), body, parts.read_buf.to_vec())))
+        stream.take_back(&connection.into_parts().read_buf);
+        Ok(Some(body))
     }
 
     async fn serve_http2<I>(

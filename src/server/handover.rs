@@ -5,6 +5,7 @@
 //! has left, the connection is taken from it and the real body is sent in chunks. What the client
 //! sends meanwhile is for the next connection of the library.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,14 +17,12 @@ use axum::response::Response;
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt as _;
 use hyper::body::Frame;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use crate::couch_api::Waits;
 
 use super::request_line::Heads;
-
-/// The most that is read of what a client sends ahead of the answer's end.
-const AHEAD_BYTES_MAX: usize = 256;
+use super::watched::Watched;
 
 /// The answer of a connection of HTTP/1 that is to be taken over.
 #[derive(Clone, Default)]
@@ -107,31 +106,18 @@ impl HttpBody for Silent {
     }
 }
 
-/// Sends the body of an answer in chunks. Gives what the client has sent `ahead` by its end, or
-/// nothing where the client has gone.
+/// Sends the body of an answer in chunks, and says whether the client was there until its end.
 ///
 /// # Errors
 /// Those of the connection and of the body; what was sent ends in the middle then.
-pub async fn send<S>(
-    stream: &mut S,
-    mut body: Body,
-    mut ahead: Vec<u8>,
-) -> io::Result<Option<Vec<u8>>>
+pub async fn send<T>(stream: &mut Watched<T>, mut body: Body) -> io::Result<bool>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
-        let mut read = [0; AHEAD_BYTES_MAX];
         let frame = tokio::select! {
             frame = body.frame() => frame,
-            // What comes is looked at once, to see whether the client is there.
-            count = stream.read(&mut read), if ahead.is_empty() => {
-                match read.get(..count?).unwrap_or_default() {
-                    [] => return Ok(None),
-                    come => ahead.extend_from_slice(come),
-                }
-                continue;
-            }
+            gone = poll_fn(|context| stream.poll_gone(context)) => return gone.map(|()| false),
         };
         match frame.transpose().map_err(io::Error::other)? {
             Some(frame) => match frame.into_data() {
@@ -141,7 +127,7 @@ where
             None => {
                 stream.write_all(b"0\r\n\r\n").await?;
                 stream.flush().await?;
-                return Ok(Some(ahead));
+                return Ok(true);
             }
         }
     }
@@ -156,9 +142,13 @@ async fn send_chunk<S: AsyncWrite + Unpin>(stream: &mut S, data: Bytes) -> io::R
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
-    use tokio::io::duplex;
+    use std::time::Duration;
 
+    use futures_util::stream;
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+
+    use super::super::patience::{PatientIo, Waits};
+    use super::super::request_line::LenientIo;
     use super::*;
 
     fn body_of(chunks: &[&'static str]) -> Body {
@@ -166,44 +156,59 @@ mod tests {
         Body::from_stream(stream::iter(chunks))
     }
 
+    /// A client, and the connection on which its request has come.
+    fn connected() -> (DuplexStream, Watched<DuplexStream>) {
+        let second = Duration::from_secs(1);
+        let waits = Waits { header: second, idle: second, write: second };
+        let (client, server) = duplex(1000);
+        let heads = Heads::new();
+        heads.request(true);
+        let server = PatientIo::new(server, heads.clone(), false, waits);
+        (client, Watched::new(LenientIo::new(server, heads, Vec::new())))
+    }
+
     #[tokio::test]
     async fn bodies_are_sent_in_chunks() {
-        let (mut client, mut server) = duplex(1000);
+        let (mut client, mut server) = connected();
         let body = body_of(&["seventeen letters", "", "x"]);
-        let ahead = send(&mut server, body, b"GET".to_vec()).await.unwrap();
-        assert_eq!(ahead.unwrap(), b"GET");
+        assert!(send(&mut server, body).await.unwrap());
         drop(server);
         let mut sent = String::new();
         client.read_to_string(&mut sent).await.unwrap();
         assert_eq!(sent, "11\r\nseventeen letters\r\n1\r\nx\r\n0\r\n\r\n");
     }
 
-    #[tokio::test]
-    async fn what_comes_ahead_is_kept_and_bounded() {
-        let (mut client, mut server) = duplex(3 * AHEAD_BYTES_MAX);
-        client.write_all(&vec![b'x'; 2 * AHEAD_BYTES_MAX]).await.unwrap();
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_ahead_is_kept_in_order_and_bounded() {
+        let (mut client, mut server) = connected();
+        server.take_back(b"GET /a?");
+        client.write_all(b"k=\"1\"").await.unwrap();
+        client.write_all(&[b'x'; 900]).await.unwrap();
         let (end, ended) = tokio::sync::oneshot::channel::<io::Result<&'static str>>();
         let body = Body::from_stream(stream::once(async { ended.await.unwrap() }));
-        let sending = send(&mut server, body, Vec::new());
         let ending = async {
-            tokio::task::yield_now().await;
+            // Longer than a request may be waited for.
+            tokio::time::sleep(Duration::from_hours(1)).await;
             end.send(Ok("row")).unwrap();
         };
-        let (sent, ()) = tokio::join!(sending, ending);
-        assert_eq!(sent.unwrap().unwrap(), [b'x'; AHEAD_BYTES_MAX]);
+        let (sent, ()) = tokio::join!(send(&mut server, body), ending);
+        assert!(sent.unwrap());
+        let mut come = [0; 7 + 5 + 900];
+        server.read_exact(&mut come).await.unwrap();
+        assert!(come.starts_with(b"GET /a?k=\"1\"xx"), "{:?}", come.get(..20));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_goes_is_not_waited_for_and_failures_cut() {
-        let (client, mut server) = duplex(1000);
+        let (client, mut server) = connected();
         drop(client);
         let endless = Body::from_stream(stream::pending::<io::Result<&'static str>>());
-        assert!(send(&mut server, endless, Vec::new()).await.unwrap().is_none());
-        let (_client, mut server) = duplex(1000);
+        assert!(!send(&mut server, endless).await.unwrap());
+        let (_client, mut server) = connected();
         let failing = Body::from_stream(stream::once(async {
             Err::<&'static str, _>(io::Error::other("broken"))
         }));
-        assert!(send(&mut server, failing, Vec::new()).await.is_err());
+        assert!(send(&mut server, failing).await.is_err());
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod requests;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod watched;
 
 pub use listen::serve;
 pub use listeners::{ListenError, Listeners};

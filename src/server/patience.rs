@@ -1,5 +1,5 @@
-//! How long the server waits for a client: for the rest of a request's head, and for room to send
-//! what was answered. A timer is only made when the server has to wait.
+//! How long the server waits for a client: for its next request, for the rest of a request's head,
+//! and for room to send what was answered. What a request's body may take is its own affair.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::request_line::Heads;
 
@@ -17,18 +17,37 @@ use super::request_line::Heads;
 #[error("the request's head took too long")]
 pub struct HeadTooSlow;
 
-/// A timer that runs while something is waited for.
+/// The longest waits for a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits {
+    /// For the rest of a head of which bytes have come.
+    pub header: Duration,
+    /// For the next request.
+    pub idle: Duration,
+    /// For room to send.
+    pub write: Duration,
+}
+
+/// Wakes a task by some time. It may ring early, which costs less than to move it with each
+/// request.
 #[derive(Debug, Default)]
-struct Timer(Option<Pin<Box<Sleep>>>);
+struct Alarm {
+    timer: Option<Pin<Box<Sleep>>>,
+    rings: Option<Instant>,
+}
 
-impl Timer {
-    /// Ready when it was waited for `most` without a [`Self::stop`].
-    fn poll(&mut self, most: Duration, context: &mut Context<'_>) -> Poll<()> {
-        self.0.get_or_insert_with(|| Box::pin(sleep(most))).as_mut().poll(context)
-    }
-
-    fn stop(&mut self) {
-        self.0 = None;
+impl Alarm {
+    /// Wakes the task of `context`, which is the only one to ask, at `time` or before.
+    fn wake_by(&mut self, time: Instant, now: Instant, context: &mut Context<'_>) {
+        if self.rings.is_some_and(|rings| rings > now && rings <= time) {
+            return;
+        }
+        self.rings = Some(time);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(time)));
+        timer.as_mut().reset(time);
+        if timer.as_mut().poll(context).is_ready() {
+            context.waker().wake_by_ref();
+        }
     }
 }
 
@@ -37,26 +56,60 @@ impl Timer {
 pub struct PatientIo<T> {
     inner: T,
     heads: Heads,
-    header_timeout: Duration,
-    write_timeout: Duration,
+    waits: Waits,
     /// How many requests there had been when bytes of another head came.
     head_after: Option<u32>,
-    head_timer: Timer,
-    write_timer: Timer,
+    /// Since when the next request, or the rest of its head, is waited for.
+    since: Option<Instant>,
+    alarm: Alarm,
+    /// Runs while there is no room to send.
+    write_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> PatientIo<T> {
     /// `begun`: bytes of the first head have come.
-    pub fn new(inner: T, heads: Heads, begun: bool, [header, write]: [Duration; 2]) -> Self {
-        Self {
-            inner,
-            heads,
-            header_timeout: header,
-            write_timeout: write,
-            head_after: begun.then_some(0),
-            head_timer: Timer::default(),
-            write_timer: Timer::default(),
+    pub fn new(inner: T, heads: Heads, begun: bool, waits: Waits) -> Self {
+        let head_after = begun.then_some(0);
+        let alarm = Alarm::default();
+        Self { inner, heads, waits, head_after, since: None, alarm, write_timer: None }
+    }
+
+    /// Gives up what is only needed to wait for requests.
+    pub fn rest(&mut self) {
+        self.alarm = Alarm::default();
+    }
+
+    /// Bytes have come.
+    fn come(&mut self) {
+        let head_after = self.heads.awaited().then(|| self.heads.seen());
+        if head_after.is_none() || self.head_after != head_after {
+            self.head_after = head_after;
+            self.since = None;
         }
+    }
+
+    /// Ready when the next request, or the rest of its head, was waited for too long.
+    fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let in_head = self.head_after == Some(self.heads.seen());
+        if !in_head && self.head_after.take().is_some() {
+            self.since = None;
+        }
+        if self.heads.is_paced() {
+            self.since = None;
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        let most = if in_head { self.waits.header } else { self.waits.idle };
+        let end = *self.since.get_or_insert(now) + most;
+        if now < end {
+            self.alarm.wake_by(end, now, context);
+            return Poll::Pending;
+        }
+        if in_head {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, HeadTooSlow)));
+        }
+        // To end where nothing was asked is no failure.
+        Poll::Ready(Ok(()))
     }
 
     /// Passes on what a write came to, unless it has waited for too long.
@@ -67,11 +120,26 @@ impl<T> PatientIo<T> {
     ) -> Poll<io::Result<R>> {
         self.heads.written(polled.is_pending());
         if polled.is_ready() {
-            self.write_timer.stop();
+            self.write_timer = None;
             return polled;
         }
-        ready!(self.write_timer.poll(self.write_timeout, context));
+        let most = self.waits.write;
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep(most)));
+        ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<T: AsyncRead + Unpin> PatientIo<T> {
+    /// Reads what comes while no request is waited for, as long as that takes.
+    pub fn poll_ahead(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        self.come();
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -83,19 +151,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for PatientIo<T> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let polled = Pin::new(&mut this.inner).poll_read(context, buffer);
-        if polled.is_ready() {
-            if this.head_after.is_none() && this.heads.awaited() {
-                this.head_after = Some(this.heads.seen());
-            }
-            return polled;
+        if polled.is_pending() {
+            return this.poll_wait(context);
         }
-        if this.head_after == Some(this.heads.seen()) {
-            ready!(this.head_timer.poll(this.header_timeout, context));
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, HeadTooSlow)));
-        }
-        this.head_after = None;
-        this.head_timer.stop();
-        Poll::Pending
+        this.come();
+        polled
     }
 }
 
@@ -135,17 +195,22 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for PatientIo<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-    use tokio::time::Instant;
 
     use super::*;
 
-    const TIMES: [Duration; 2] = [Duration::from_secs(30), Duration::from_mins(1)];
+    const WAITS: Waits = Waits {
+        header: Duration::from_secs(30),
+        idle: Duration::from_mins(10),
+        write: Duration::from_mins(1),
+    };
 
     fn patient() -> (DuplexStream, PatientIo<DuplexStream>, Heads) {
         let heads = Heads::new();
         let (client, server) = duplex(1000);
-        (client, PatientIo::new(server, heads.clone(), false, TIMES), heads)
+        (client, PatientIo::new(server, heads.clone(), false, WAITS), heads)
     }
 
     #[tokio::test(start_paused = true)]
@@ -163,14 +228,18 @@ mod tests {
         assert_eq!(started.elapsed().as_secs(), 110);
     }
 
+    /// What a read came to, and after how many seconds.
+    async fn read(server: &mut PatientIo<DuplexStream>) -> (Result<usize, io::ErrorKind>, u64) {
+        let (started, mut buffer) = (Instant::now(), [0; 100]);
+        let read = server.read(&mut buffer).await.map_err(|error| error.kind());
+        (read, started.elapsed().as_secs())
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_head_must_end_but_silence_is_no_head() {
-        let (mut client, mut server, heads) = patient();
-        let mut buffer = [0; 100];
-        let silence = tokio::time::timeout(Duration::from_hours(1), server.read(&mut buffer));
-        assert!(silence.await.is_err(), "a silent client is not late");
+    async fn a_head_must_end() {
+        let (mut client, mut server, _heads) = patient();
         client.write_all(b"GET / HT").await.unwrap();
-        assert_eq!(server.read(&mut buffer).await.unwrap(), 8);
+        assert_eq!(read(&mut server).await, (Ok(8), 0));
         let feed = async {
             for _ in 0..10 {
                 sleep(Duration::from_secs(10)).await;
@@ -180,22 +249,56 @@ mod tests {
         };
         let started = Instant::now();
         let read = async {
-            loop {
-                if let Err(error) = server.read(&mut buffer).await {
-                    assert_eq!(started.elapsed().as_secs(), 30);
-                    return error.kind();
-                }
+            while let (Ok(count), _) = read(&mut server).await {
+                assert_eq!(count, 1);
             }
+            assert_eq!(started.elapsed().as_secs(), 30);
         };
-        let (kind, ()) = tokio::join!(read, feed);
-        assert_eq!(kind, io::ErrorKind::TimedOut);
-        // A request that has begun ends the wait for its head.
-        let (mut client, mut server, other) = patient();
-        drop(heads);
-        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-        assert_eq!(server.read(&mut buffer).await.unwrap(), 18);
-        other.request(true);
-        let silence = tokio::time::timeout(Duration::from_hours(1), server.read(&mut buffer));
+        tokio::join!(read, feed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_are_waited_for_from_one_to_the_next() {
+        let (mut client, mut server, heads) = patient();
+        for pause in [0, 599, 1, 599] {
+            let (came, ()) = tokio::join!(read(&mut server), async {
+                sleep(Duration::from_secs(pause)).await;
+                client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+            });
+            assert_eq!(came, (Ok(18), pause));
+            // The request is there: it may take its time.
+            heads.request(true);
+            sleep(Duration::from_secs(1000)).await;
+        }
+        // To say nothing is no failure, and the end.
+        assert_eq!(read(&mut server).await, (Ok(0), 600));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_and_what_comes_ahead_have_their_own_time() {
+        let (mut client, mut server, heads) = patient();
+        client.write_all(b"PUT / HTTP/1.1\r\n\r\n").await.unwrap();
+        assert_eq!(read(&mut server).await, (Ok(18), 0));
+        heads.request(false);
+        heads.body_wanted(true);
+        let (came, ()) = tokio::join!(read(&mut server), async {
+            sleep(Duration::from_hours(1)).await;
+            client.write_all(b"body").await.unwrap();
+        });
+        assert_eq!(came, (Ok(4), 3600));
+        heads.body_ended();
+        let mut ahead = async || {
+            let mut room = [0; 100];
+            let mut buffer = ReadBuf::new(&mut room);
+            poll_fn(|context| server.poll_ahead(context, &mut buffer)).await.unwrap();
+            buffer.filled().len()
+        };
+        let silence = tokio::time::timeout(Duration::from_hours(1), ahead());
         assert!(silence.await.is_err());
+        // The begin of a head, in which the client has to go on once somebody waits for it.
+        client.write_all(b"GET").await.unwrap();
+        assert_eq!(ahead().await, 3);
+        sleep(Duration::from_hours(1)).await;
+        assert_eq!(read(&mut server).await, (Err(io::ErrorKind::TimedOut), 30));
     }
 }

@@ -34,7 +34,18 @@ impl RequestBody {
         place: Arc<Place>,
         timeout: Duration,
     ) -> Self {
+        if let Some(heads) = &heads {
+            heads.body_wanted(true);
+        }
         Self { incoming, heads, place, pace: Pace::new(timeout) }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Some(heads) = &self.heads {
+            heads.body_wanted(false);
+        }
     }
 }
 
@@ -57,7 +68,7 @@ impl HttpBody for RequestBody {
             this.pace.came(frame.data_ref().map_or(0, Bytes::len) as u64);
         }
         if frame.is_none() || this.incoming.is_end_stream() {
-            this.heads.iter().for_each(Heads::body_ended);
+            this.heads.take().iter().for_each(Heads::body_ended);
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

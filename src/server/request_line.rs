@@ -6,6 +6,7 @@
 //! bytes that come next can be no body (`Heads`), and then a line must look like a request's.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,6 +14,10 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::patience::PatientIo;
+
+/// The most that is read of what a client sends ahead of an answer's end.
+const AHEAD_BYTES_MAX: usize = 256;
 /// The longest method, with the space after it.
 const METHOD_BYTES_MAX: usize = 32;
 
@@ -25,6 +30,8 @@ struct State {
     /// The next bytes from the client can only belong to the head of a request.
     awaited: AtomicBool,
     seen: AtomicU32,
+    /// What the client sends now, and how slowly, is looked after elsewhere.
+    paced: AtomicBool,
     /// Bytes of an answer wait for room.
     sending: AtomicBool,
 }
@@ -35,14 +42,14 @@ impl Heads {
         Self::starting(true)
     }
 
-    /// HTTP/2 has none.
+    /// HTTP/2 has none, and its own ways to see that a client is silent.
     pub fn none() -> Self {
         Self::starting(false)
     }
 
     fn starting(awaited: bool) -> Self {
-        let (awaited, sending) = (AtomicBool::new(awaited), AtomicBool::new(false));
-        Self(Arc::new(State { awaited, seen: AtomicU32::new(0), sending }))
+        let [awaited, paced, sending] = [awaited, !awaited, false].map(AtomicBool::new);
+        Self(Arc::new(State { awaited, seen: AtomicU32::new(0), paced, sending }))
     }
 
     /// A head has come in. The next one follows at once where it has no body.
@@ -54,10 +61,21 @@ impl Heads {
     /// A body has ended.
     pub fn body_ended(&self) {
         self.0.awaited.store(true, Ordering::Relaxed);
+        self.body_wanted(false);
     }
 
     pub fn awaited(&self) -> bool {
         self.0.awaited.load(Ordering::Relaxed)
+    }
+
+    /// Somebody wants a body, or not any more, read to its end or not.
+    pub fn body_wanted(&self, wanted: bool) {
+        self.0.paced.store(wanted, Ordering::Relaxed);
+    }
+
+    /// Whether the connection itself does not have to look after how long its client is silent.
+    pub fn is_paced(&self) -> bool {
+        self.0.paced.load(Ordering::Relaxed)
     }
 
     /// A write has ended, or waits for room.
@@ -96,9 +114,8 @@ impl<T> LenientIo<T> {
     }
 
     /// Gives back bytes that were read: they come again, before all others.
-    pub fn put_back(&mut self, mut bytes: Vec<u8>) {
-        bytes.append(&mut self.left);
-        self.left = bytes;
+    pub fn put_back(&mut self, bytes: &[u8]) {
+        self.left.splice(..0, bytes.iter().copied());
     }
 
     /// What to show instead of `bytes`, which have just come; `None` where they may stay.
@@ -135,6 +152,32 @@ fn begins_request(bytes: &[u8]) -> bool {
     let line = bytes.trim_ascii_start();
     let method = line.iter().take(METHOD_BYTES_MAX).position(|byte| !byte.is_ascii_uppercase());
     method.is_some_and(|end| end > 0 && line.get(end..end + 2) == Some(b" /"))
+}
+
+impl<T> LenientIo<PatientIo<T>> {
+    /// Gives up what is only needed to wait for requests.
+    pub fn rest(&mut self) {
+        self.inner.rest();
+    }
+}
+
+impl<T: AsyncRead + Unpin> LenientIo<PatientIo<T>> {
+    /// Ready when the client has gone. What it sends ahead of the time is kept, but not much of
+    /// it: then it is not known any more whether it is there.
+    pub fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.left.is_empty() || self.heads.is_paced() {
+            return Poll::Pending;
+        }
+        let mut room = [MaybeUninit::uninit(); AHEAD_BYTES_MAX];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        ready!(self.inner.poll_ahead(context, &mut buffer))?;
+        let come = buffer.filled();
+        if come.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.left = self.readable(come).unwrap_or_else(|| come.to_vec());
+        Poll::Pending
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for LenientIo<T> {

@@ -15,7 +15,7 @@ use axum::response::Response;
 use hyper::body::Incoming;
 
 use crate::config::LimitsSettings;
-use crate::couch_api::{Answered, Encrypted, Service, serve_request};
+use crate::couch_api::{Answered, Encrypted, Service, open_request};
 
 use super::activity::Activity;
 use super::admission::{self, Admission};
@@ -82,11 +82,14 @@ impl tower::Service<http::Request<Incoming>> for Requests {
             let timeout = settings.limits.body_timeout;
             Body::new(RequestBody::new(incoming, heads.clone(), place.clone(), timeout))
         });
-        let (service, peer) = (self.service.clone(), self.peer);
+        // At once, and the rare parts in boxes: what waits keeps room for the largest of its parts.
+        let opened = open_request(&self.service, Some(self.peer), request);
         let answer = async move {
-            let response = serve_request(service, Some(peer), request).await?;
+            let mut response = opened.answer().await;
             drop(place);
-            let response = wanted.shape(response, &settings).await?;
+            if wanted.applies(&response, &settings) {
+                response = Box::pin(wanted.compress(response)).await?;
+            }
             Ok(match (handover, &heads) {
                 (Some(handover), Some(heads)) => handover.offer(response, heads),
                 _ => response,

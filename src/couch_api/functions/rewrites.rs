@@ -130,8 +130,9 @@ fn apply(request: &mut Request, base: &str, meant: Map<String, Value>) -> Result
         }
     };
     if !pairs.is_empty() {
-        request.raw_path.push(if request.raw_path.contains('?') { '&' } else { '?' });
-        request.raw_path.push_str(&pairs.join("&"));
+        let path = &mut request.raw_path;
+        path.push(if path.contains('?') { '&' } else { '?' });
+        path.push_str(&pairs.join("&"));
     }
     Ok(())
 }

@@ -46,6 +46,27 @@ async fn connections() {
 }
 
 #[tokio::test]
+async fn who_goes_while_its_answer_is_under_way_is_missed() {
+    let server = run_with(&[("chttpd", "server_options", "[{max, 1}]")]);
+    let mut stream = connect(&server).await;
+    let made = "PUT /db HTTP/1.1\r\nhost: x\r\nauthorization: Basic YWRtaW46YWRtaW5wdw==\r\n\r\n";
+    assert!(exchange(&mut stream, made).await.starts_with("HTTP/1.1 201 "));
+    // Served by the library, which says nothing for ten minutes and reads nothing either.
+    let ask = "GET /db/_changes?feed=continuous&since=now&heartbeat=600000 HTTP/1.1\r\nhost: x\r\n\
+               connection: close\r\n\r\n";
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+    assert!(rest(connect(&server).await).await.starts_with("HTTP/1.1 503 "), "no more room");
+    drop(stream);
+    let room = async {
+        while !exchange(&mut connect(&server).await, UP).await.starts_with("HTTP/1.1 200 ") {}
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(1), room).await.unwrap();
+}
+
+#[tokio::test]
 async fn slow_heads_bodies_and_idle_connections() {
     let server = run_with(&[
         ("chttpd", "header_timeout", "50"),
